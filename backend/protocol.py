@@ -1,0 +1,234 @@
+"""The stream between Blender and the backend: framing, message names, the shape of a label document.
+
+Standard library only: this is the one module that both processes import. A message on the wire is
+
+    u32 little-endian header length | header, JSON in UTF-8 | payload
+
+The header's ``arrays`` list describes the payload: ``[{"name", "dtype", "shape"}, ...]``, little-endian, C order,
+one after the other. Nothing assumes a shared file system.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+VERSION = 1
+MAX_HEADER = 16 << 20
+MAX_PAYLOAD = 2 << 30
+ITEM_SIZE = {"u1": 1, "u2": 2, "u4": 4, "i4": 4, "i8": 8, "f4": 4, "f8": 8}
+
+MAX_LABELS = 4096
+MAX_MARKS = 100_000
+MAX_POINTS = 1_000_000
+MAX_UID = 65_535
+KINDS = ("class", "group")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+class ProtocolError(Exception):
+    """The other side sent bytes that are not a message."""
+
+
+class DocumentError(ValueError):
+    """A label document that breaks its schema; the text is one sentence for a person."""
+
+
+Array = tuple[str, tuple[int, ...], bytes | memoryview]  # dtype key of ITEM_SIZE, shape, bytes
+
+
+def write_message(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:
+    """Write one message and flush it. Raises ValueError for an array whose bytes do not fit its shape."""
+    described, payload = [], []
+    for name, (dtype, shape, data) in (arrays or {}).items():
+        view = memoryview(data).cast("B")
+        if view.nbytes != ITEM_SIZE[dtype] * math.prod(shape):
+            raise ValueError(f"array {name} has {view.nbytes} bytes, not {dtype} {shape}")
+        described.append({"name": name, "dtype": dtype, "shape": list(shape)})
+        payload.append(view)
+    text = json.dumps({**header, "arrays": described}, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"message header of {len(text)} bytes is over the limit of {MAX_HEADER}")
+    stream.write(struct.pack("<I", len(text)) + text)
+    for view in payload:
+        stream.write(view)
+    stream.flush()
+
+
+def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Array]] | None:
+    """Read one message; None at a clean end of the stream. Raises ProtocolError."""
+    first = stream.read(4)
+    if not first:
+        return None
+    (length,) = struct.unpack("<I", first + _exactly(stream, 4 - len(first)))
+    if length > MAX_HEADER:
+        raise ProtocolError(f"header of {length} bytes")
+    try:
+        header = json.loads(_exactly(stream, length))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ProtocolError(f"header is not JSON: {error}") from error
+    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
+        raise ProtocolError("header is not an object with a type")
+    described = header.pop("arrays", [])
+    if not isinstance(described, list):
+        raise ProtocolError("arrays is not a list")
+    sizes = [_described_size(entry) for entry in described]
+    if sum(sizes) > MAX_PAYLOAD:
+        raise ProtocolError(f"payload of {sum(sizes)} bytes")
+    arrays = {
+        entry["name"]: (entry["dtype"], tuple(entry["shape"]), _exactly(stream, size))
+        for entry, size in zip(described, sizes, strict=True)
+    }
+    return header, arrays
+
+
+def _described_size(entry: Any) -> int:
+    try:
+        name, dtype, shape = entry["name"], entry["dtype"], entry["shape"]
+        valid = isinstance(name, str) and all(type(n) is int and n >= 0 for n in shape)
+        size = ITEM_SIZE[dtype] * math.prod(shape)
+    except (TypeError, KeyError) as error:
+        raise ProtocolError(f"bad array description {entry!r}") from error
+    if not valid:
+        raise ProtocolError(f"bad array description {entry!r}")
+    return size
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    chunks, missing = [], size
+    while missing:
+        chunk = stream.read(min(missing, 1 << 20))
+        if not chunk:
+            raise ProtocolError(f"the stream ended {missing} bytes early")
+        chunks.append(chunk)
+        missing -= len(chunk)
+    return b"".join(chunks)
+
+
+def checked_document(document: Any) -> dict[str, Any]:
+    """The label document in its one canonical form.
+
+    Args:
+        document: ``{"revision"?, "tree": [{"uid", "name", "parent"?, "kind"?, "thing"?, "color"?}],
+            "marks": [{"label", "sign"?, "frame", "u", "v"} or {"label", "sign"?, "points": [[x, y, z], ...]}]}``.
+            ``parent`` 0 or null is the root; ``kind`` is "class" or "group"; ``thing`` says whether connected pieces
+            are separate instances; ``sign`` 1 is "this", -1 is "not this"; a mark may carry both forms and an ``id``.
+
+    Returns:
+        The same with every field present, colours as three floats 0..1, parents before children checked for
+        circles, marks without an ``id`` numbered in their order.
+
+    Raises:
+        DocumentError: one sentence that names the entry at fault.
+    """
+    _require(isinstance(document, dict), "The label document is not a JSON object.")
+    tree, marks = document.get("tree"), document.get("marks", [])
+    _require(isinstance(tree, list), "The label document has no list called 'tree'.")
+    _require(isinstance(marks, list), "'marks' in the label document is not a list.")
+    _require(len(tree) <= MAX_LABELS, f"The label document has {len(tree)} labels; {MAX_LABELS} is the most.")
+    _require(len(marks) <= MAX_MARKS, f"The label document has {len(marks)} marks; {MAX_MARKS} is the most.")
+    nodes = [_checked_node(node, index) for index, node in enumerate(tree)]
+    uids = {node["uid"] for node in nodes}
+    _require(len(uids) == len(nodes), "Two labels in the tree have the same uid.")
+    _check_parents(nodes)
+    checked = [_checked_mark(mark, index, uids) for index, mark in enumerate(marks)]
+    _require(len({mark["id"] for mark in checked}) == len(checked), "Two marks have the same id.")
+    total = sum(len(mark["points"]) for mark in checked)
+    _require(total <= MAX_POINTS, f"The marks have {total} points; {MAX_POINTS} is the most.")
+    revision = document.get("revision", 0)
+    _require(type(revision) is int and revision >= 0, "'revision' in the label document is not a whole number.")
+    return {"revision": revision, "tree": nodes, "marks": checked}
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise DocumentError(sentence)
+
+
+def _checked_node(node: Any, index: int) -> dict[str, Any]:
+    where = f"Label number {index + 1} in the tree"
+    _require(isinstance(node, dict), f"{where} is not a JSON object.")
+    uid, name, parent = node.get("uid"), node.get("name"), node.get("parent") or 0
+    _require(type(uid) is int and 1 <= uid <= MAX_UID, f"{where} has no uid between 1 and {MAX_UID}.")
+    _require(isinstance(name, str) and 0 < len(name) <= 256, f"{where} has no name of 1 to 256 letters.")
+    _require(type(parent) is int, f"{where} ({name}) has a parent that is not a uid.")
+    kind = node.get("kind", "class")
+    _require(kind in KINDS, f"{where} ({name}) is of kind {kind!r}; it must be 'class' or 'group'.")
+    thing = node.get("thing", True)
+    _require(isinstance(thing, bool), f"{where} ({name}) has a 'thing' that is not true or false.")
+    return {
+        "uid": uid,
+        "name": name,
+        "parent": parent,
+        "kind": kind,
+        "thing": thing,
+        "color": _checked_color(node.get("color"), uid, f"{where} ({name})"),
+    }
+
+
+def _checked_color(color: Any, uid: int, where: str) -> list[float]:
+    if color is None:
+        return distinct_color(uid)
+    if isinstance(color, str) and _COLOR.fullmatch(color):
+        return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    good = isinstance(color, (list, tuple)) and len(color) in (3, 4) and all(_finite(c) for c in color)
+    _require(good, f"{where} has a colour that is neither '#rrggbb' nor three numbers.")
+    scale = 255 if max(color[:3]) > 1 else 1
+    _require(all(0 <= c <= scale for c in color[:3]), f"{where} has a colour outside 0 to 1.")
+    return [c / scale for c in color[:3]]
+
+
+def distinct_color(index: int) -> list[float]:
+    """A colour well apart from those of nearby indices (golden-angle hues), three floats 0..1."""
+    hue, value = (index * 0.618034) % 1.0 * 6.0, 0.95 - 0.25 * (index // 2 % 2)
+    return [value * (1 - 0.65 * min(max(1 - abs((hue - shift + 3) % 6 - 3) + 1, 0), 1)) for shift in (3, 5, 1)]
+
+
+def _check_parents(nodes: list[dict[str, Any]]) -> None:
+    parent_of = {node["uid"]: node["parent"] for node in nodes}
+    for node in nodes:
+        seen, uid = set(), node["uid"]
+        while uid:
+            _require(uid not in seen, f"The label {node['name']} is its own ancestor.")
+            seen.add(uid)
+            _require(uid in parent_of, f"The parent of the label {node['name']} is not in the tree.")
+            uid = parent_of[uid]
+
+
+def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
+    where = f"Mark number {index + 1}"
+    _require(isinstance(mark, dict), f"{where} is not a JSON object.")
+    label, sign = mark.get("label"), mark.get("sign", 1)
+    sign = {"+": 1, "positive": 1, "-": -1, "negative": -1}.get(sign, sign) if isinstance(sign, str) else sign
+    _require(type(label) is int and label in uids, f"{where} names a label that is not in the tree.")
+    _require(sign in (1, -1) and not isinstance(sign, bool), f"{where} has a sign that is neither 1 nor -1.")
+    uid = mark.get("id", index + 1)
+    _require(type(uid) is int and uid > 0, f"{where} has an id that is not a positive whole number.")
+    frame, points = mark.get("frame"), mark.get("points", [])
+    if frame is not None:
+        _require(isinstance(frame, str) and 0 < len(frame) <= 256, f"{where} has a frame that is not a name.")
+        _require(_finite(mark.get("u")) and _finite(mark.get("v")), f"{where} has no pixel u, v on its frame.")
+    good = isinstance(points, list) and all(_point(point) for point in points)
+    _require(good, f"{where} has points that are not lists of three finite numbers.")
+    _require(frame is not None or points, f"{where} has neither a frame with u, v nor points.")
+    return {
+        "id": uid,
+        "label": label,
+        "sign": int(sign),
+        "frame": frame,
+        "u": float(mark["u"]) if frame is not None else None,
+        "v": float(mark["v"]) if frame is not None else None,
+        "points": [[float(c) for c in point] for point in points],
+    }
+
+
+def _finite(number: Any) -> bool:
+    return type(number) in (int, float) and math.isfinite(number)
+
+
+def _point(point: Any) -> bool:
+    return isinstance(point, Iterable) and not isinstance(point, str) and len(point) == 3 and all(map(_finite, point))
