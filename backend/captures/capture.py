@@ -99,12 +99,15 @@ class Capture:
     notes: tuple[str, ...] = ()  # sentences that the person should read
     fingerprint: str = ""  # stable id of the content: hash of names, sizes and cameras
 
+    def to_scene(self, camera_to_world: np.ndarray) -> np.ndarray:
+        """A (4, 4) camera-to-world matrix as a rigid transform from the camera to scene metres."""
+        matrix = self.scene_from_world @ camera_to_world
+        matrix[:3, :3] /= np.cbrt(np.linalg.det(self.scene_from_world[:3, :3]))
+        return matrix
+
     def camera_to_scene(self, frame: Frame) -> np.ndarray:
         """(4, 4) float64 rigid transform, camera (OpenCV axes) to scene metres."""
-        matrix = self.scene_from_world @ frame.camera_to_world
-        scale = np.cbrt(np.linalg.det(self.scene_from_world[:3, :3]))
-        matrix[:3, :3] /= scale
-        return matrix
+        return self.to_scene(frame.camera_to_world)
 
     def frame(self, name: str) -> Frame:
         """The frame of that name. Raises KeyError."""

@@ -1,0 +1,67 @@
+"""What stored depth values mean: units and bit order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.errors import UserError
+
+HELP = "'mm', '5000' (values per metre), 'scale:0.0001' (metres per value), 'sun3d' or 'sun3d-0.1mm'"
+
+
+@dataclass(frozen=True)
+class DepthEncoding:
+    """Stored value -> z-depth in metres."""
+
+    name: str
+    scale: float  # metres per value
+    rotated: bool = False  # SUN3D: the 16 bits are stored rotated left by 3
+
+    def metres(self, raw: np.ndarray, invalid: tuple[int, ...] = ()) -> np.ndarray:
+        """Raw values of any shape to float32 metres; 0 where the value is 0, negative, NaN or in ``invalid``."""
+        good = np.isfinite(raw) & (raw > 0)
+        for value in invalid:
+            good &= raw != value
+        if self.rotated:
+            bits = np.where(good, raw, 0).astype(np.uint16)
+            raw = (bits >> 3) | (bits << 13)
+        return np.where(good, raw * np.float64(self.scale), 0.0).astype(np.float32)
+
+    def decode(self, raw: np.ndarray, invalid: tuple[int, ...], nearest: float, farthest: float) -> np.ndarray:
+        """As ``metres``, with 0 also outside ``nearest`` to ``farthest`` metres."""
+        metres = self.metres(raw, invalid)
+        metres[(metres < nearest) | (metres > farthest)] = 0.0
+        return metres
+
+
+NAMED = {
+    "mm": DepthEncoding("mm", 1e-3),
+    "m": DepthEncoding("m", 1.0),
+    "sun3d": DepthEncoding("sun3d", 1e-3, rotated=True),
+    "sun3d-0.1mm": DepthEncoding("sun3d-0.1mm", 1e-4, rotated=True),
+}
+
+
+def parse_encoding(text: str) -> DepthEncoding:
+    """The encoding that a person or a file names.
+
+    Args:
+        text: "mm", "m", "sun3d", "sun3d-0.1mm", a number (values per metre, for example "5000" or "6553.5") or
+            "scale:<metres per value>".
+
+    Raises:
+        UserError: it is none of these.
+    """
+    word = text.strip().lower()
+    if word in NAMED:
+        return NAMED[word]
+    try:
+        scale = float(word.removeprefix("scale:")) if word.startswith("scale:") else 1.0 / float(word)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        scale = math.nan
+    if not (math.isfinite(scale) and 1e-9 < scale < 1e3):
+        raise UserError("bad_depth_encoding", f"The depth encoding '{text[:40]}' is not known; use one of {HELP}.")
+    return DepthEncoding(word, scale)

@@ -1,0 +1,127 @@
+"""Opening a capture: which format is it, read it, check it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.captures import plain, redwood, scannet, seven_scenes, transforms, tum
+from backend.captures.assemble import assemble
+from backend.captures.capture import Capture
+from backend.captures.common import ImportOptions, Progress, Recording, list_folder, list_images
+from backend.errors import UserError
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format: how it is recognised and read."""
+
+    name: str
+    find: Callable[[Path], Path | None]  # folder -> what to read there, None when it is another format
+    read: Callable[[Path], Recording]
+
+
+# In the order of testing: special layouts before those that they contain.
+READERS = (
+    Reader(scannet.FORMAT, scannet.find, scannet.read),
+    Reader(seven_scenes.FORMAT, seven_scenes.find, seven_scenes.read),
+    Reader(tum.FORMAT, tum.find, tum.read),
+    Reader(redwood.FORMAT, redwood.find, redwood.read),
+    Reader(transforms.FORMAT, transforms.find, transforms.read),
+    Reader(plain.FORMAT, plain.find, plain.read),
+)
+MAX_NESTING = 3
+DEFAULTS = ImportOptions()
+
+
+def detect(path: Path) -> str:
+    """The name of a capture's format. Raises UserError when there is none that Clickfield knows."""
+    return _recognise(Path(path))[0].name
+
+
+def open_capture(
+    path: Path, options: ImportOptions = DEFAULTS, progress: Progress = lambda fraction, text: None
+) -> Capture:
+    """Open an RGB-D capture.
+
+    Args:
+        path: a folder, or a file in it (``transforms.json``, ``rgb.txt`` and so on).
+        options: which frames, which depth range, which way is up, how depth is encoded.
+        progress: called with 0..1 and a short text; may raise Cancelled.
+
+    Raises:
+        UserError: the path or the capture cannot be used; the sentence says why and what to do.
+    """
+    options = options.checked()
+    progress(0.0, "Opening the capture")
+    reader, source = _recognise(Path(path))
+    return assemble(reader.read(source), options, progress)
+
+
+def _recognise(path: Path) -> tuple[Reader, Path]:
+    path = _existing(path)
+    if path.is_file():
+        if path.suffix.lower() == ".json" and transforms.is_transforms(path):
+            return _reader_of(transforms.FORMAT), path
+        # A file of the capture stands for the folder that it is in: rgb.txt, or a picture one level deeper.
+        places = [path.parent, path.parent.parent]
+    else:
+        places = _nested(path)
+    for place in places:
+        for reader in READERS:
+            source = reader.find(place)
+            if source is not None:
+                return reader, source
+    raise _unknown(path, places)
+
+
+def _reader_of(name: str) -> Reader:
+    return next(reader for reader in READERS if reader.name == name)
+
+
+def _existing(path: Path) -> Path:
+    try:
+        # A relative path has no name for its folder; links stay as they are.
+        path = Path(os.path.abspath(path))
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError("not_found", f"There is no file or folder {path}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise UserError(
+            "unreadable", f"The capture {str(path)[-200:]!r} cannot be opened: {reason}.", repr(error)
+        ) from error
+    return path
+
+
+def _nested(folder: Path) -> list[Path]:
+    """The folder and, as long as one holds nothing but a single sub-folder, what is inside."""
+    places = [folder]
+    for _ in range(MAX_NESTING):
+        entries = list_folder(places[-1])
+        if len(entries) != 1 or not entries[0].is_dir():
+            break
+        places.append(entries[0])
+    return places
+
+
+def _unknown(path: Path, places: list[Path]) -> UserError:
+    formats = (
+        "transforms.json, 7-Scenes or 3DMatch, TUM RGB-D, ScanNet folders, Redwood, or color, depth and pose folders"
+    )
+    if path.is_file():
+        sentence = f"The file {path.name} is not part of a capture that Clickfield knows; choose the capture's folder."
+        return UserError("unknown_format", sentence, formats)
+    entries = list_folder(places[-1])
+    if not entries:
+        return UserError("empty_folder", f"The folder {path.name} is empty; choose the folder of an RGB-D capture.")
+    images = list_images(places[-1]) or any(list_images(p) for p in entries[:20] if p.is_dir())
+    if images:
+        sentence = (
+            f"The folder {path.name} has images but no depth or poses in a layout that Clickfield knows: {formats}."
+        )
+    else:
+        sentence = f"The folder {path.name} is not an RGB-D capture in a layout that Clickfield knows: {formats}."
+    return UserError("unknown_format", sentence)
