@@ -1,0 +1,111 @@
+"""A settled field on disk: ``<stem>.safetensors`` with the numbers and ``<stem>.json`` with what they mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from ..errors import UserError
+from .field import Field, FieldConfig
+
+FORMAT = 1
+_MAX_META = 1 << 20
+_MAX_OUTPUTS = 1 << 16
+
+
+def save(field: Field, stem: Path, meta: dict[str, Any]) -> None:
+    """Write a settled field.
+
+    Grids are kept in half precision, which is exact because settling, and the last label step, have rounded them.
+    Labels in the middle of their training are kept in full.
+
+    Args:
+        stem: path without suffix; its folder must exist.
+        meta: anything that JSON can hold (scene hash, steps, ...); comes back from ``load``.
+
+    Raises:
+        ValueError: the field is not settled.
+        UserError: the files cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in field.state_dict().items()}
+    for name in [name for name in tensors if "grids." in name]:
+        half = tensors[name].half()
+        if torch.equal(half.float(), tensors[name]):
+            tensors[name] = half
+        elif name.startswith("grids."):
+            raise ValueError("only a settled field can be saved")
+    data = save_tensors(tensors)
+    description = {
+        "format": FORMAT,
+        "config": field.config.to_json(),
+        "box": field.box.tolist(),
+        "outputs": field.outputs,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "meta": meta,
+    }
+    try:
+        _replace(stem.with_name(stem.name + ".safetensors"), data)
+        _replace(stem.with_name(stem.name + ".json"), json.dumps(description, indent=1).encode())
+    except OSError as error:
+        raise UserError(
+            "field_not_saved", f"The trained field could not be written to {stem.parent}: {error.strerror}."
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + f".{os.getpid()}.tmp")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(stem: Path) -> tuple[Field, dict[str, Any]]:
+    """Read a settled field back: the same bits as were saved, and the ``meta`` that it was saved with.
+
+    Raises:
+        UserError: a file is missing, damaged or of another format; training anew replaces it.
+    """
+    try:
+        with open(stem.with_name(stem.name + ".json"), "rb") as stream:
+            text = stream.read(_MAX_META)
+        data = stem.with_name(stem.name + ".safetensors").read_bytes()
+    except OSError as error:
+        raise UserError(
+            "field_missing", f"The saved field {stem.name} cannot be read; it will be trained again.", str(error)
+        ) from error
+    try:
+        return _parse(text, data)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError, SafetensorError) as error:
+        raise UserError(
+            "field_damaged", f"The saved field {stem.name} is damaged; it will be trained again.", repr(error)
+        ) from error
+
+
+def _parse(text: bytes, data: bytes) -> tuple[Field, dict[str, Any]]:
+    description = json.loads(text)
+    if description["format"] != FORMAT:
+        raise ValueError(f"format {description['format']!r}")
+    if hashlib.sha256(data).hexdigest() != description["sha256"]:
+        raise ValueError("the hash of the numbers does not fit")
+    field = Field(FieldConfig.from_json(description["config"]), torch.tensor(description["box"]))
+    outputs = description["outputs"]
+    if type(outputs) is not int or not 0 <= outputs <= _MAX_OUTPUTS:
+        raise ValueError(f"{outputs!r} outputs")
+    if outputs:
+        field.reset_semantics(outputs, 0)
+    state = {name: tensor.float() for name, tensor in load_tensors(data).items()}
+    field.load_state_dict(state)
+    for group in field.geometry_parameters():
+        for parameter in group:
+            parameter.requires_grad_(False)
+    return field, description["meta"]
