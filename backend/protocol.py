@@ -10,11 +10,11 @@ one after the other. Nothing assumes a shared file system.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 import struct
-from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 VERSION = 1
@@ -34,6 +34,10 @@ class ProtocolError(Exception):
     """The other side sent bytes that are not a message."""
 
 
+class StreamEnded(ProtocolError):
+    """The stream ended in the middle of a message."""
+
+
 class DocumentError(ValueError):
     """A label document that breaks its schema; the text is one sentence for a person."""
 
@@ -41,21 +45,33 @@ class DocumentError(ValueError):
 Array = tuple[str, tuple[int, ...], bytes | memoryview]  # dtype key of ITEM_SIZE, shape, bytes
 
 
-def write_message(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:
-    """Write one message and flush it. Raises ValueError for an array whose bytes do not fit its shape."""
+def encode_message(header: dict[str, Any], arrays: dict[str, Array] | None = None) -> list[bytes | memoryview]:
+    """One message as buffers to be written one after the other.
+
+    Array data is any C-contiguous buffer. Raises ValueError for an array whose bytes do not fit its shape and for a
+    message over the limits, TypeError for a header that JSON cannot hold; nothing has been written by then.
+    """
     described, payload = [], []
     for name, (dtype, shape, data) in (arrays or {}).items():
-        view = memoryview(data).cast("B")
-        if view.nbytes != ITEM_SIZE[dtype] * math.prod(shape):
+        view = memoryview(data)
+        view = view.cast("B") if view.nbytes else memoryview(b"")  # a view with a zero in its shape cannot be cast
+        if dtype not in ITEM_SIZE or view.nbytes != ITEM_SIZE[dtype] * math.prod(shape):
             raise ValueError(f"array {name} has {view.nbytes} bytes, not {dtype} {shape}")
         described.append({"name": name, "dtype": dtype, "shape": list(shape)})
         payload.append(view)
-    text = json.dumps({**header, "arrays": described}, ensure_ascii=False, separators=(",", ":")).encode()
+    if sum(view.nbytes for view in payload) > MAX_PAYLOAD:
+        raise ValueError(f"message payload is over the limit of {MAX_PAYLOAD} bytes")
+    # ASCII only: file names that are not UTF-8 hold lone surrogates, which only the escaped form can carry.
+    text = json.dumps({**header, "arrays": described}, separators=(",", ":")).encode("ascii")
     if len(text) > MAX_HEADER:
         raise ValueError(f"message header of {len(text)} bytes is over the limit of {MAX_HEADER}")
-    stream.write(struct.pack("<I", len(text)) + text)
-    for view in payload:
-        stream.write(view)
+    return [struct.pack("<I", len(text)) + text, *payload]
+
+
+def write_message(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:
+    """Write one message to a buffered stream and flush it. Raises what :func:`encode_message` raises."""
+    for buffer in encode_message(header, arrays):
+        stream.write(buffer)
     stream.flush()
 
 
@@ -69,7 +85,7 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Array]] | 
         raise ProtocolError(f"header of {length} bytes")
     try:
         header = json.loads(_exactly(stream, length))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of too many digits
         raise ProtocolError(f"header is not JSON: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("type"), str):
         raise ProtocolError("header is not an object with a type")
@@ -77,6 +93,8 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Array]] | 
     if not isinstance(described, list):
         raise ProtocolError("arrays is not a list")
     sizes = [_described_size(entry) for entry in described]
+    if len({entry["name"] for entry in described}) != len(described):
+        raise ProtocolError("two arrays have the same name")
     if sum(sizes) > MAX_PAYLOAD:
         raise ProtocolError(f"payload of {sum(sizes)} bytes")
     arrays = {
@@ -89,7 +107,7 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Array]] | 
 def _described_size(entry: Any) -> int:
     try:
         name, dtype, shape = entry["name"], entry["dtype"], entry["shape"]
-        valid = isinstance(name, str) and all(type(n) is int and n >= 0 for n in shape)
+        valid = isinstance(name, str) and isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
         size = ITEM_SIZE[dtype] * math.prod(shape)
     except (TypeError, KeyError) as error:
         raise ProtocolError(f"bad array description {entry!r}") from error
@@ -103,7 +121,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
     while missing:
         chunk = stream.read(min(missing, 1 << 20))
         if not chunk:
-            raise ProtocolError(f"the stream ended {missing} bytes early")
+            raise StreamEnded(f"the stream ended {missing} bytes early")
         chunks.append(chunk)
         missing -= len(chunk)
     return b"".join(chunks)
@@ -136,6 +154,7 @@ def checked_document(document: Any) -> dict[str, Any]:
     _require(len(uids) == len(nodes), "Two labels in the tree have the same uid.")
     _check_parents(nodes)
     checked = [_checked_mark(mark, index, uids) for index, mark in enumerate(marks)]
+    _number_marks(checked)
     _require(len({mark["id"] for mark in checked}) == len(checked), "Two marks have the same id.")
     total = sum(len(mark["points"]) for mark in checked)
     _require(total <= MAX_POINTS, f"The marks have {total} points; {MAX_POINTS} is the most.")
@@ -190,13 +209,15 @@ def distinct_color(index: int) -> list[float]:
 
 def _check_parents(nodes: list[dict[str, Any]]) -> None:
     parent_of = {node["uid"]: node["parent"] for node in nodes}
+    reaches_root = {0}
     for node in nodes:
         seen, uid = set(), node["uid"]
-        while uid:
+        while uid not in reaches_root:
             _require(uid not in seen, f"The label {node['name']} is its own ancestor.")
             seen.add(uid)
             _require(uid in parent_of, f"The parent of the label {node['name']} is not in the tree.")
             uid = parent_of[uid]
+        reaches_root |= seen
 
 
 def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
@@ -206,8 +227,8 @@ def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
     sign = {"+": 1, "positive": 1, "-": -1, "negative": -1}.get(sign, sign) if isinstance(sign, str) else sign
     _require(type(label) is int and label in uids, f"{where} names a label that is not in the tree.")
     _require(sign in (1, -1) and not isinstance(sign, bool), f"{where} has a sign that is neither 1 nor -1.")
-    uid = mark.get("id", index + 1)
-    _require(type(uid) is int and uid > 0, f"{where} has an id that is not a positive whole number.")
+    uid = mark.get("id")
+    _require(uid is None or (type(uid) is int and uid > 0), f"{where} has an id that is not a positive whole number.")
     frame, points = mark.get("frame"), mark.get("points", [])
     if frame is not None:
         _require(isinstance(frame, str) and 0 < len(frame) <= 256, f"{where} has a frame that is not a name.")
@@ -226,9 +247,20 @@ def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
     }
 
 
+def _number_marks(marks: list[dict[str, Any]]) -> None:
+    """Give marks without an id the smallest ids that no mark has, in their order."""
+    taken = {mark["id"] for mark in marks}
+    free = (number for number in itertools.count(1) if number not in taken)
+    for mark in marks:
+        if mark["id"] is None:
+            mark["id"] = next(free)
+
+
 def _finite(number: Any) -> bool:
-    return type(number) in (int, float) and math.isfinite(number)
+    if type(number) is int:
+        return abs(number) <= 2**1023  # what a float can hold
+    return type(number) is float and math.isfinite(number)
 
 
 def _point(point: Any) -> bool:
-    return isinstance(point, Iterable) and not isinstance(point, str) and len(point) == 3 and all(map(_finite, point))
+    return isinstance(point, (list, tuple)) and len(point) == 3 and all(map(_finite, point))

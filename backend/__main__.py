@@ -1,0 +1,187 @@
+"""The commands of the backend: ``python -m backend serve | doctor | inspect | label``.
+
+Exit codes: 0 done, 1 unexpected error or a doctor that found something missing, 2 an error that the person can mend
+(one sentence on stderr), 3 the server could not start, 4 rubbish on the server's stream, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from . import devices
+from .console import ProgressBar
+from .errors import Cancelled, UserError
+
+EXIT_UNEXPECTED, EXIT_USER_ERROR, EXIT_CANCELLED = 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="backend", description="The computing side of Clickfield.")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="answer a Blender on stdin and stdout")
+    _add_device(serve)
+    serve.set_defaults(run=_serve)
+
+    doctor = commands.add_parser("doctor", help="say as JSON what is installed and which devices work")
+    doctor.set_defaults(run=_doctor)
+
+    inspect = commands.add_parser("inspect", help="say what a capture holds")
+    inspect.add_argument("capture", type=Path)
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    _add_reading(inspect)
+    inspect.set_defaults(run=_inspect)
+
+    label = commands.add_parser("label", help="label a capture from marks, without Blender")
+    label.add_argument("capture", type=Path)
+    label.add_argument("--marks", type=Path, required=True, help="label document: tree and marks, JSON")
+    label.add_argument("--out", type=Path, required=True, help="folder for label maps, views, mesh and report")
+    label.add_argument("--views", type=Path, help="more cameras to label, laid out like transforms.json")
+    label.add_argument("--seconds", type=_positive, help="longest training of the field; default: to its end")
+    _add_device(label)
+    _add_reading(label)
+    label.set_defaults(run=_label)
+    return top
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--step", type=_count, default=1, help="take every N-th frame")
+    command.add_argument("--max-frames", type=_count, default=0, help="take at most N frames")
+    command.add_argument("--up", default="auto", choices=["auto", "+x", "-x", "+y", "-y", "+z", "-z"])
+    command.add_argument("--depth-encoding", help="mm, 5000, 6553.5, sun3d or scale:FACTOR; default: by the format")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from . import server
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    faulthandler.enable(sys.stderr)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in Blender's terminal is Blender's matter
+    stdin, stdout = server.claim_streams()
+
+    def workspace(emit: server.Emit) -> server.Workspace:
+        from .service import Service
+
+        return Service(emit, arguments.device)
+
+    code = server.serve(workspace, stdin, stdout)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)  # the end of an interpreter with torch in it can take seconds, or never come
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    report = devices.report()
+    print(json.dumps(report, indent=1))
+    return 0 if report["ok"] else EXIT_UNEXPECTED
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from .captures.detect import ImportOptions, open_capture
+
+    options = ImportOptions(
+        step=arguments.step,
+        max_frames=arguments.max_frames,
+        up=arguments.up,
+        depth_encoding=arguments.depth_encoding,
+    )
+    with _progress() as progress:
+        capture = open_capture(arguments.capture, options, progress)
+    sizes = sorted({(f.intrinsics.width, f.intrinsics.height) for f in capture.frames})
+    depth_sizes = sorted({(f.depth_intrinsics.width, f.depth_intrinsics.height) for f in capture.frames})
+    facts = {
+        "name": capture.name,
+        "format": capture.format,
+        "path": str(capture.root),
+        "frames": len(capture.frames),
+        "color_sizes": sizes,
+        "depth_sizes": depth_sizes,
+        "left_out": [{"name": one.name, "reason": one.reason} for one in capture.left_out],
+        "notes": list(capture.notes),
+        "scene_from_world": capture.scene_from_world.tolist(),
+        "fingerprint": capture.fingerprint,
+    }
+    print(json.dumps(facts, indent=1) if arguments.json else _in_words(facts))
+    return 0
+
+
+def _in_words(facts: dict) -> str:
+    lines = [f"{facts['name']}: {facts['format']}, {facts['frames']} frames"]
+    for title, sizes in (("colour", facts["color_sizes"]), ("depth", facts["depth_sizes"])):
+        lines.append(f"{title}: " + ", ".join(f"{width} x {height}" for width, height in sizes))
+    lines += facts["notes"]
+    lines += [f"left out {one['name']}: {one['reason']}" for one in facts["left_out"]]
+    return "\n".join(lines)
+
+
+def _label(arguments: argparse.Namespace) -> int:
+    from . import label_job
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "run")}
+    with _progress() as progress:
+        report = label_job.run(label_job.LabelJob(**options), progress)
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+@contextlib.contextmanager
+def _progress():
+    bar = ProgressBar()
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except UserError as error:
+        print(error.sentence, file=sys.stderr)
+        return EXIT_USER_ERROR
+    except (Cancelled, KeyboardInterrupt):
+        print("Cancelled.", file=sys.stderr)
+        return EXIT_CANCELLED
+    except Exception:
+        descriptor, path = tempfile.mkstemp(prefix="clickfield-", suffix=".log")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        print(f"Something went wrong in the backend; the details are in {path}.", file=sys.stderr)
+        return EXIT_UNEXPECTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""The requests that the add-on may send, turned into calls on the workspace and back into arrays.
+
+Every array leaves little-endian and C-contiguous; points and cameras are in scene coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import devices, protocol
+from .captures.capture import Capture, Frame, Intrinsics
+from .captures.detect import ImportOptions
+from .errors import UserError
+from .images import write_image
+from .store import Store
+from .workspace import Labelling, Status, Workspace
+
+Arrays = dict[str, protocol.Array]
+Progress = Callable[[float, str], None]
+MAX_VIEW_PIXELS = 64_000_000
+
+
+def packed(array: np.ndarray) -> protocol.Array:
+    """An array as the protocol sends it. Raises KeyError for a dtype that the protocol does not have."""
+    array = np.ascontiguousarray(array)
+    dtype = f"{array.dtype.kind}{array.dtype.itemsize}"
+    if dtype not in protocol.ITEM_SIZE:
+        raise KeyError(dtype)
+    return dtype, array.shape, array.astype(array.dtype.newbyteorder("<"), copy=False).data
+
+
+class Service:
+    """Handles requests one at a time; between them `idle` trains the field in small slices."""
+
+    def __init__(self, emit: Callable[[str, dict, Arrays], None], device: str = "auto"):
+        self._emit = emit
+        self._device = device
+        self._workspace: Workspace | None = None
+        self._methods: dict[str, Callable[[dict, Progress], tuple[dict, Arrays]]] = {
+            "open": self._open,
+            "document": self._document,
+            "pick": self._pick,
+            "separate": self._separate,
+            "views": self._views,
+            "status": self._status,
+            "save": self._save,
+            "close": self._close,
+            "doctor": lambda params, progress: (devices.report(), {}),
+        }
+
+    def handle(self, method: str, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
+        """Answer one request. Raises UserError, Cancelled."""
+        if method not in self._methods:
+            raise UserError("unknown_method", f"The backend does not know the request {method!r}; update the backend.")
+        try:
+            return self._methods[method](params, progress)
+        except protocol.DocumentError as error:
+            raise UserError("bad_document", str(error)) from error
+
+    def idle(self) -> bool:
+        """One slice of background work; False when there is nothing left to do."""
+        return self._workspace is not None and self._workspace.idle()
+
+    def close(self) -> None:
+        """Forget the open scene and its memory."""
+        if self._workspace is not None:
+            self._workspace.close()
+            self._workspace = None
+
+    def _opened(self) -> Workspace:
+        if self._workspace is None:
+            raise UserError("no_capture", "No capture is open in the backend; import one first.")
+        return self._workspace
+
+    def _open(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        self.close()
+        path = Path(_text(params, "path"))
+        options = ImportOptions(**{k: v for k, v in (params.get("options") or {}).items() if v is not None})
+        store = Store(Path(params["cache"])) if params.get("cache") else Store()
+        workspace = Workspace(
+            device=params.get("device") or self._device,
+            store=store,
+            on_status=self._on_status,
+            on_labels=self._on_labels,
+        )
+        started = time.perf_counter()
+        surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, store))
+        self._workspace = workspace
+        result = {
+            "id": workspace.capture.fingerprint,
+            "vertices": len(surface.vertices),
+            "faces": len(surface.faces),
+            "voxel": surface.voxel,
+            "seconds": {**workspace.seconds, "open": time.perf_counter() - started},
+        }
+        return result, {
+            "positions": packed(surface.vertices.astype(np.float32)),
+            "normals": packed(surface.normals.astype(np.float32)),
+            "faces": packed(surface.faces.astype(np.int32)),
+            "colors": packed(surface.colors.astype(np.uint8)),
+        }
+
+    def _on_capture(self, capture: Capture, store: Store) -> None:
+        frames = [
+            {
+                "name": frame.name,
+                "image": str(_picture(capture, frame, store)),
+                "width": frame.intrinsics.width,
+                "height": frame.intrinsics.height,
+                "fx": frame.intrinsics.fx,
+                "fy": frame.intrinsics.fy,
+                "cx": frame.intrinsics.cx,
+                "cy": frame.intrinsics.cy,
+                "camera_to_scene": capture.camera_to_scene(frame).ravel().tolist(),
+            }
+            for frame in capture.frames
+        ]
+        data = {
+            "id": capture.fingerprint,
+            "name": capture.name,
+            "format": capture.format,
+            "path": str(capture.root),
+            "frames": frames,
+            "left_out": [{"name": one.name, "reason": one.reason} for one in capture.left_out],
+            "notes": list(capture.notes),
+            "scene_from_world": capture.scene_from_world.ravel().tolist(),
+        }
+        self._emit("capture", data, {})
+
+    def _on_status(self, status: Status) -> None:
+        self._emit("status", status.as_dict(), {})
+
+    def _on_labels(self, labelling: Labelling) -> None:
+        self._emit("labels", *_answer(labelling))
+
+    def _document(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        document = protocol.checked_document(params.get("document"))
+        return _answer(self._opened().label(document, progress))
+
+    def _pick(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        frame, u, v = _text(params, "frame"), _number(params, "u"), _number(params, "v")
+        return {"point": [float(c) for c in self._opened().pick(frame, u, v)]}, {}
+
+    def _separate(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        result, previews = self._opened().separate(float(params.get("min_size", 0.04)), progress)
+        described, arrays = [], {}
+        for index, (thing, preview) in enumerate(zip(result.objects, previews, strict=True)):
+            described.append(
+                {
+                    "name": thing.name,
+                    "label": int(thing.label),
+                    "instance": int(thing.instance),
+                    "origin": [float(c) for c in thing.origin],
+                    "dimensions": [float(c) for c in thing.dimensions],
+                    "vertices": len(thing.vertices),
+                    "faces": len(thing.faces),
+                }
+            )
+            arrays |= {
+                f"o{index}.positions": packed(thing.vertices.astype(np.float32)),
+                f"o{index}.faces": packed(thing.faces.astype(np.int32)),
+                f"o{index}.colors": packed(thing.colors.astype(np.uint8)),
+                f"o{index}.confidence": packed(_bytes(thing.confidence)),
+                f"o{index}.preview": packed(preview),
+            }
+        crumbs = {"pieces": int(result.crumb_pieces), "faces": int(result.crumb_faces)}
+        return {"objects": described, "crumbs": crumbs, "notes": list(result.notes)}, arrays
+
+    def _views(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        wanted = set(params.get("want") or ["labels"])
+        cameras = [_camera(entry) for entry in params.get("cameras") or []]
+        if sum(k.width * k.height for k, _ in cameras) > MAX_VIEW_PIXELS:
+            raise UserError("views_too_large", "These views have too many pixels for one request; ask for fewer.")
+        arrays: Arrays = {}
+        for index, (intrinsics, matrix) in enumerate(cameras):
+            progress(index / len(cameras), "Rendering views")
+            view = self._opened().view(intrinsics, matrix, color="color" in wanted)
+            made = {"labels": view.labels, "confidence": _bytes(view.confidence), "color": view.color}
+            made["depth"] = view.depth.astype(np.float32)
+            arrays |= {f"{index}.{name}": packed(array) for name, array in made.items() if name in wanted}
+        return {"views": len(cameras)}, arrays
+
+    def _status(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        workspace = self._workspace
+        return (workspace.status if workspace else Status()).as_dict(), {}
+
+    def _save(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        return {"bytes": self._opened().save()}, {}
+
+    def _close(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        self.close()
+        return {}, {}
+
+
+def _answer(labelling: Labelling) -> tuple[dict, Arrays]:
+    data: dict[str, Any] = {
+        "revision": labelling.revision,
+        "stage": labelling.stage,
+        "classes": labelling.classes,
+        "marks": [
+            {
+                "id": mark.id,
+                "point": [float(c) for c in mark.points[0]] if len(mark.points) else None,
+                "problem": mark.problem,
+            }
+            for mark in labelling.marks
+        ],
+        "share": {str(uid): share for uid, share in labelling.shares.items()},
+        "unsettled": labelling.unsettled,
+    }
+    return data, {"labels": packed(labelling.labels), "confidence": packed(_bytes(labelling.confidence))}
+
+
+def _bytes(unit: np.ndarray) -> np.ndarray:
+    """Fractions 0..1 as uint8 0..255."""
+    return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+
+
+def _picture(capture: Capture, frame: Frame, store: Store) -> Path:
+    """A file that shows the frame without distortion."""
+    if not frame.undistorted:
+        return frame.color_path
+    path = store.root / "pictures" / capture.fingerprint / f"{frame.name}.png"
+    if not path.exists():
+        write_image(path, frame.color())
+    return path
+
+
+def _camera(entry: dict) -> tuple[Intrinsics, np.ndarray]:
+    size = {key: int(_number(entry, key)) for key in ("width", "height")}
+    lens = {key: _number(entry, key) for key in ("fx", "fy", "cx", "cy")}
+    matrix = np.array(entry.get("camera_to_scene"), dtype=np.float64)
+    if matrix.size != 16 or not np.isfinite(matrix).all() or min(size.values()) < 1 or min(lens["fx"], lens["fy"]) <= 0:
+        raise UserError("bad_camera", "A camera needs a size, focal lengths and a 4 x 4 camera_to_scene matrix.")
+    return Intrinsics(**size, **lens), matrix.reshape(4, 4)
+
+
+def _number(params: dict, key: str) -> float:
+    value = params.get(key)
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise UserError("bad_request", f"The request needs a number called {key!r}.")
+    return value
+
+
+def _text(params: dict, key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str) or not value:
+        raise UserError("bad_request", f"The request needs a text called {key!r}.")
+    return value
