@@ -1,0 +1,120 @@
+"""The label document: built from the scene's property groups, checked, digested, read from and written to files.
+
+A document on disk carries ``version``, the number of its schema; one without it is of version 1, the form that
+``python -m backend label --marks`` documents. Points are in the capture's own world, except on the stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...backend.protocol import DocumentError, checked_document
+
+VERSION = 1
+MAX_FILE = 256 << 20
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # version -> step to the next version
+
+
+def build(group: Any, revision: int) -> dict[str, Any]:
+    """The checked document of a scene.
+
+    Args:
+        group: has ``labels`` (uid, name, parent, kind, thing, color) and ``marks`` (uid, label, sign, frame, u, v,
+            points with ``co``), as ``Scene.clickfield`` does.
+        revision: number that the backend's answer will carry.
+
+    Raises:
+        DocumentError: one sentence that names the entry at fault.
+    """
+    tree = [
+        {
+            "uid": label.uid,
+            "name": label.name or f"Label {label.uid}",
+            "parent": label.parent,
+            "kind": label.kind,
+            "thing": bool(label.thing),
+            "color": [float(c) for c in label.color],
+        }
+        for label in group.labels
+    ]
+    marks = [_mark(mark) for mark in group.marks]
+    return checked_document({"revision": revision, "tree": tree, "marks": marks})
+
+
+def _mark(mark: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": mark.uid, "label": mark.label, "sign": mark.sign}
+    if mark.frame:
+        entry.update(frame=mark.frame, u=mark.u, v=mark.v)
+    if len(mark.points):
+        entry["points"] = [[float(c) for c in point.co] for point in mark.points]
+    return entry
+
+
+def digest(document: dict[str, Any]) -> str:
+    """SHA-256 of what the document says: equal for equal labels and marks, whatever the revision."""
+    said = {"tree": document["tree"], "marks": document["marks"]}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def in_scene(document: dict[str, Any], scene_from_world: Sequence[float]) -> dict[str, Any]:
+    """The document as the backend wants it: points in scene metres instead of the capture's own world.
+
+    Args:
+        scene_from_world: 16 numbers, row-major, an affine map.
+    """
+    rows = [scene_from_world[0:4], scene_from_world[4:8], scene_from_world[8:12]]
+
+    def moved(point: list[float]) -> list[float]:
+        return [sum(row[i] * point[i] for i in range(3)) + row[3] for row in rows]
+
+    marks = [{**mark, "points": [moved(point) for point in mark["points"]]} for mark in document["marks"]]
+    return {**document, "marks": marks}
+
+
+def migrated(document: dict[str, Any]) -> dict[str, Any]:
+    """The document in today's schema. Raises DocumentError for one of a newer version."""
+    version = document.get("version", 1)
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise DocumentError(f"The label document is of version {version!r}, which this Clickfield does not know.")
+    for number in range(version, VERSION):
+        document = MIGRATIONS[number](document)
+    return document
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read and check a label document. Raises DocumentError with a sentence that names the file."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise DocumentError(f"{path.name} is larger than {MAX_FILE >> 20} MB and is not a label document.")
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DocumentError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"{path.name} is not a label document, because it is not JSON.") from error
+    if not isinstance(document, dict):
+        raise DocumentError(f"{path.name} is not a label document, because it is not a JSON object.")
+    return checked_document(migrated(document))
+
+
+def save(document: dict[str, Any], path: Path) -> None:
+    """Write a checked document for other programs, colours as ``#rrggbb``. Raises OSError."""
+    tree = [{**node, "color": hex_color(node["color"])} for node in document["tree"]]
+    marks = [{k: v for k, v in mark.items() if v not in (None, [])} for mark in document["marks"]]
+    text = json.dumps({"version": VERSION, "tree": tree, "marks": marks}, indent=1, ensure_ascii=False)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def hex_color(color: list[float]) -> str:
+    """Three floats 0..1 as ``#rrggbb``."""
+    return "#" + "".join(f"{round(min(max(c, 0.0), 1.0) * 255):02x}" for c in color[:3])

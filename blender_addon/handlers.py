@@ -1,0 +1,46 @@
+"""What happens to the session when Blender exchanges the scene under it: undo, redo, another file."""
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import live
+
+
+@persistent
+def before_exchange(*arguments):
+    """Every datablock is about to become invalid."""
+    live.session().before_exchange()
+
+
+@persistent
+def after_undo(*arguments):
+    """The scene is in another state of its history."""
+    live.session().after_undo()
+
+
+@persistent
+def after_load(*arguments):
+    """Another file is open."""
+    live.session().after_load()
+
+
+HANDLERS = (
+    ("undo_pre", before_exchange),
+    ("redo_pre", before_exchange),
+    ("load_pre", before_exchange),
+    ("undo_post", after_undo),
+    ("redo_post", after_undo),
+    ("load_post", after_load),
+)
+
+
+def register() -> None:
+    """Hang the handlers in."""
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def unregister() -> None:
+    """Take them out."""
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)

@@ -1,0 +1,101 @@
+"""A capture on its way into the scene: imported for the first time, or opened again for a scene that has it.
+
+`build` is a generator over slices. It may be dropped and begun anew at any time (undo invalidates what it holds): all
+it needs is plain data in `Opening`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+import numpy as np
+
+from .canvas import Canvas
+from .scene import assembly, materials
+from .scene import scan as scans
+from .scene.picking import Picker
+
+WAIT = object()  # yielded when there is nothing to do until the backend or a thread has more
+
+
+@dataclass
+class Opening:
+    """What is known so far of a capture that is being opened."""
+
+    scene_uid: int
+    path: str
+    options: dict[str, Any]
+    fresh: bool  # imported anew; otherwise the scene has its cameras and perhaps its scan
+    request: int = 0  # id of the request, 0 before it is sent
+    tried: bool = False  # the backend has been started for it
+    capture: dict[str, Any] | None = None  # the backend's "capture" event
+    problem: str = ""
+    surface: dict[str, np.ndarray] | None = None
+    _made: tuple[scans.Topology, Picker] | None = field(default=None, repr=False)
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    def surface_arrived(self, arrays: dict[str, np.ndarray]) -> None:
+        """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3)."""
+        self.surface = arrays
+
+    def made(self) -> tuple[scans.Topology, Picker] | None:
+        """The surface with its edges and picker, made in a thread on the first call; None while it works."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._make, name="clickfield topology", daemon=True)
+            self._thread.start()
+        return self._made
+
+    def _make(self) -> None:
+        positions, faces = self.surface["positions"], self.surface["faces"]
+        self._made = scans.topology(positions, faces, self.surface["colors"]), Picker(positions, faces)
+
+
+def options_of(group: bpy.types.PropertyGroup) -> dict[str, Any]:
+    """The import options of a scene or an operator, as the backend's ``open`` wants them."""
+    names = ("step", "max_frames", "keyframes", "depth_min", "depth_max", "up")
+    options = {name: getattr(group, name) for name in names}
+    options["depth_encoding"] = group.depth_encoding.strip() or None
+    return options
+
+
+def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[object]:
+    """Put the capture into the scene. Sets ``now.problem`` when the folder holds another capture than the scene."""
+    if now.fresh:
+        yield from assembly.assemble(scene, now.capture, now.path, now.options)
+    elif now.capture["id"] != scene.clickfield.capture_id:
+        now.problem = "This folder holds another capture than this scene was made from; import it instead."
+        return
+    else:
+        assembly.update_pictures(scene, now.capture)
+    while now.surface is None:
+        yield WAIT
+    scan = scans.find_scan(scene, now.capture["id"])
+    if scan is None:
+        scan = scans.new_scan(scene.collection, f"Scan {now.capture['name']}", now.capture["id"])
+    if now.fresh or not _has_surface(scan.data, now.surface):
+        while now.made() is None:
+            yield WAIT
+        topology, picker = now.made()
+        yield from scans.fill(scan.data, topology)
+        canvas.keep_picker(scan.data, picker)
+        materials.show_attributes_in_viewports(scene)
+    if now.fresh:
+        assembly.frame_in_viewports(scene, scan)
+
+
+def _has_surface(mesh: bpy.types.Mesh, surface: dict[str, np.ndarray]) -> bool:
+    positions, faces = surface["positions"], surface["faces"]
+    if len(mesh.vertices) != len(positions) or len(mesh.loops) != faces.size:
+        return False
+    return np.array_equal(scans.read_positions(mesh), positions) and np.array_equal(scans.read_faces(mesh), faces)
+
+
+def take_back(now: Opening, scene: bpy.types.Scene) -> None:
+    """Remove what was built of a capture whose import failed or was cancelled."""
+    assembly.remove_capture(scene, now.capture["id"])
+    own = scene.clickfield
+    own.capture_id = own.capture_name = own.capture_format = own.capture_path = ""

@@ -1,0 +1,183 @@
+"""Everything that Clickfield stores in a .blend, and the transient state that its panels read.
+
+The truth of what the person did lives here, so that Blender's undo, copy and save work on it. The label document is
+built from ``Scene.clickfield``. One pointer per ID type; datablocks are found by id, never by name.
+"""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+
+UP_ITEMS = (
+    ("auto", "Automatic", "Find the up direction from the format and the floor"),
+    ("+x", "+X", "The capture's X axis points up"),
+    ("-x", "-X", "The capture's X axis points down"),
+    ("+y", "+Y", "The capture's Y axis points up"),
+    ("-y", "-Y", "The capture's Y axis points down"),
+    ("+z", "+Z", "The capture's Z axis points up"),
+    ("-z", "-Z", "The capture's Z axis points down"),
+)
+KEYFRAME_ITEMS = (
+    ("stride", "Every Nth", "Take every Nth frame"),
+    ("motion", "By Motion", "Take a frame when the camera has moved enough"),
+)
+KIND_ITEMS = (
+    ("class", "Class", "A label that can be given to the surface"),
+    ("group", "Group", "A label that only holds other labels"),
+)
+ROLE_ITEMS = (
+    ("NONE", "None", "Not made by Clickfield"),
+    ("SCAN", "Scan", "The fused mesh of a capture"),
+    ("CAMERA", "Camera", "A keyframe of a capture"),
+    ("PATH", "Path", "The way of the camera"),
+    ("OBJECT", "Object", "A thing separated from a scan"),
+)
+
+
+def _edited(self, context):
+    """A field of the label document was changed by hand: the document has a new revision."""
+    self.id_data.clickfield.revision += 1
+
+
+class ClickfieldPoint(bpy.types.PropertyGroup):
+    co: FloatVectorProperty(name="Position", size=3, precision=4, description="In the capture's own world")
+
+
+class ClickfieldMark(bpy.types.PropertyGroup):
+    """One click: this surface is, or is not, of that label."""
+
+    uid: IntProperty(name="Id")
+    label: IntProperty(name="Label", description="Uid of the label")
+    sign: IntProperty(name="Sign", default=1, description="1 for this, -1 for not this")
+    frame: StringProperty(name="Keyframe", description="Empty when the mark was made on the surface")
+    u: FloatProperty(name="Column", description="Pixel column; the centre of the first one is 0")
+    v: FloatProperty(name="Row", description="Pixel row; the centre of the top one is 0")
+    points: CollectionProperty(type=ClickfieldPoint)
+
+
+class ClickfieldLabel(bpy.types.PropertyGroup):
+    """A node of the label tree."""
+
+    uid: IntProperty(name="Id", description="1 to 65535, never used again in this scene")
+    name: StringProperty(name="Name", maxlen=256, update=_edited)
+    parent: IntProperty(name="Parent", description="Uid of the parent, 0 for none")
+    kind: EnumProperty(name="Kind", items=KIND_ITEMS, default="class", update=_edited)
+    thing: BoolProperty(
+        name="Thing",
+        description="Connected pieces are separate objects; otherwise all of it is one, like a floor",
+        default=True,
+        update=_edited,
+    )
+    color: FloatVectorProperty(
+        name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, default=(0.8, 0.8, 0.8), update=_edited
+    )
+
+
+class ClickfieldScene(bpy.types.PropertyGroup):
+    """A capture and what the person said about it."""
+
+    capture_id: StringProperty(name="Capture", description="Stable id of the capture, empty when there is none")
+    capture_path: StringProperty(name="Folder", description="Where the capture is on disk")
+    capture_name: StringProperty(name="Capture Name")
+    capture_format: StringProperty(name="Format")
+
+    step: IntProperty(name="Frame Step", default=1, min=1, max=100_000, description="Use every Nth frame")
+    max_frames: IntProperty(name="Most Keyframes", default=0, min=0, description="0 means all")
+    keyframes: EnumProperty(name="Keyframes", items=KEYFRAME_ITEMS, default="stride")
+    depth_min: FloatProperty(name="Nearest", default=0.0, min=0.0, unit="LENGTH", description="Ignore nearer depth")
+    depth_max: FloatProperty(name="Farthest", default=8.0, min=0.01, unit="LENGTH", description="Ignore farther depth")
+    up: EnumProperty(name="Up", items=UP_ITEMS, default="auto")
+    depth_encoding: StringProperty(
+        name="Depth Encoding",
+        description="How depth numbers are meant when it cannot be found out: mm, 5000, 6553.5, sun3d, scale:0.0001",
+    )
+    scene_from_world: FloatVectorProperty(
+        name="Scene from World", size=16, default=IDENTITY, precision=6, description="Row-major, capture to scene"
+    )
+
+    labels: CollectionProperty(type=ClickfieldLabel)
+    active_label: IntProperty(name="Active Label", default=0, min=0, description="Row in the list of labels")
+    marks: CollectionProperty(type=ClickfieldMark)
+    next_uid: IntProperty(name="Next Label Id", default=1, min=1)
+    next_mark: IntProperty(name="Next Mark Id", default=1, min=1)
+    revision: IntProperty(name="Revision", default=0, min=0, description="Counts the edits of labels and marks")
+
+
+class ClickfieldObject(bpy.types.PropertyGroup):
+    """What an object is to Clickfield."""
+
+    role: EnumProperty(name="Role", items=ROLE_ITEMS, default="NONE")
+    capture_id: StringProperty(name="Capture", description="Stable id of the capture that the object belongs to")
+    frame: StringProperty(name="Keyframe")
+    index: IntProperty(name="Index", description="Place of the keyframe in the recording")
+    image_path: StringProperty(name="Image", description="Colour picture of the keyframe")
+    width: IntProperty(name="Width")
+    height: IntProperty(name="Height")
+    fx: FloatProperty(name="Focal X", description="Pixels")
+    fy: FloatProperty(name="Focal Y", description="Pixels")
+    cx: FloatProperty(name="Centre X", description="Pixels; the centre of the first pixel is 0")
+    cy: FloatProperty(name="Centre Y", description="Pixels; the centre of the top pixel is 0")
+    label: IntProperty(name="Label", description="Uid of the label of a separated object")
+    instance: IntProperty(name="Instance", description="Number of the object within its label")
+
+
+class ClickfieldShare(bpy.types.PropertyGroup):
+    """Part of the surface that carries a label; ``name`` is the label's uid."""
+
+    value: FloatProperty()
+
+
+class ClickfieldWindow(bpy.types.PropertyGroup):
+    """Transient: what the panels show of the backend. Never saved."""
+
+    state: StringProperty(name="State", default="stopped", description="State of the backend process")
+    device: StringProperty(name="Device")
+    status: StringProperty(name="Status", description="What the backend is doing when nothing was asked of it")
+    problem: StringProperty(name="Problem", description="Last error, one sentence")
+    busy: StringProperty(name="Task", description="What a request is doing; empty when none runs")
+    progress: FloatProperty(name="Progress", min=0.0, max=1.0)
+    request: IntProperty(name="Request", description="Id of the request that Cancel stops", default=0)
+    unsettled: FloatProperty(name="Unsettled", description="Part of the surface that is still uncertain", default=1.0)
+    settled: BoolProperty(name="Settled")
+    locate: BoolProperty(name="Locate", description="The files of the capture were not where they were")
+    notes: StringProperty(name="Notes", description="What the person should know of the capture, one per line")
+    shares: CollectionProperty(type=ClickfieldShare)
+
+
+CLASSES = (
+    ClickfieldPoint,
+    ClickfieldMark,
+    ClickfieldLabel,
+    ClickfieldScene,
+    ClickfieldObject,
+    ClickfieldShare,
+    ClickfieldWindow,
+)
+
+
+def register() -> None:
+    """Register the groups and put one pointer on each ID type."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.clickfield = PointerProperty(type=ClickfieldScene)
+    bpy.types.Object.clickfield = PointerProperty(type=ClickfieldObject)
+    bpy.types.WindowManager.clickfield = PointerProperty(type=ClickfieldWindow, options={"SKIP_SAVE"})
+
+
+def unregister() -> None:
+    """Take back what register() did."""
+    del bpy.types.WindowManager.clickfield
+    del bpy.types.Object.clickfield
+    del bpy.types.Scene.clickfield
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

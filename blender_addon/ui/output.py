@@ -1,0 +1,48 @@
+"""What came of the output: the last separation in words, and label pictures."""
+
+import bpy
+
+from ..scene import objects
+from .panels import ClickfieldPanel, _wrapped
+
+
+class CLICKFIELD_PT_results(bpy.types.Panel, ClickfieldPanel):
+    bl_label = "Results"
+    bl_parent_id = "CLICKFIELD_PT_output"
+
+    @classmethod
+    def poll(cls, context):
+        """Only after a separation."""
+        return bool(objects.report_lines(context.scene, context.scene.clickfield.capture_id))
+
+    def draw(self, context):
+        """How many objects, and what was left out."""
+        for line in objects.report_lines(context.scene, context.scene.clickfield.capture_id):
+            _wrapped(self.layout, context, line)
+
+
+class CLICKFIELD_PT_pictures(bpy.types.Panel, ClickfieldPanel):
+    bl_label = "Label Pictures"
+    bl_parent_id = "CLICKFIELD_PT_output"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Render from one camera or from all."""
+        column = self.layout.column()
+        column.operator("clickfield.render_labels", text="Render from the Camera", icon="RENDER_STILL").cameras = "ACTIVE"
+        column.operator("clickfield.render_labels", text="Render All Keyframes", icon="CAMERA_DATA").cameras = "CAPTURE"
+
+
+CLASSES = (CLICKFIELD_PT_results, CLICKFIELD_PT_pictures)
+
+
+def register() -> None:
+    """Register the sub-panels; the Output panel is there already."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take them back."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

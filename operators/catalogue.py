@@ -1,0 +1,65 @@
+"""Save separated objects as an asset library."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+
+from ..blender_addon.scene import library, objects
+
+
+class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
+    """Write the separated objects to a .blend of assets with catalogues like the label tree, and list the folder
+    among the asset libraries. The objects in this scene stay as they are"""
+
+    bl_idname = "clickfield.save_asset_library"
+    bl_label = "Save Asset Library"
+    bl_options = {"REGISTER"}
+
+    directory: StringProperty(name="Folder", subtype="DIR_PATH", description="Folder of the asset library")
+    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    author: StringProperty(name="Author", description="Stored with every asset")
+    licence: StringProperty(name="License", description="Stored with every asset, for example CC0")
+
+    @classmethod
+    def poll(cls, context):
+        own = context.scene.clickfield
+        found = bool(own.capture_id and objects.separated_objects(context.scene, own.capture_id))
+        if not found:
+            cls.poll_message_set("Separate the scan first")
+        return found
+
+    def invoke(self, context, event):
+        if not self.directory:
+            self.directory = _last_library(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        if not self.directory.strip():
+            self.report({"ERROR"}, "Choose the folder of the asset library.")
+            return {"CANCELLED"}
+        directory = Path(bpy.path.abspath(self.directory))
+        scene = context.scene
+        try:
+            target, names, plain = library.save_library(
+                scene, scene.clickfield.capture_id, directory, self.author.strip(), self.licence.strip()
+            )
+        except library.LibraryError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        added = library.register_library(context.preferences, directory)
+        if plain:
+            self.report({"WARNING"}, f"{len(plain)} assets have no picture: {', '.join(plain[:5])}")
+        where = ", a new asset library" if added else ""
+        self.report({"INFO"}, f"Saved {len(names)} assets to {target}{where}")
+        return {"FINISHED"}
+
+
+def _last_library(context):
+    """The folder that the file browser starts in: the last asset library, if there is one."""
+    known = context.preferences.filepaths.asset_libraries
+    return known[-1].path if len(known) else ""
+
+
+CLASSES = (CLICKFIELD_OT_save_asset_library,)

@@ -1,0 +1,136 @@
+"""File > Import > RGB-D Capture and Clickfield Sample; finding a capture whose folder has moved."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy_extras.io_utils import ImportHelper
+
+from ..blender_addon import live, preferences
+from ..blender_addon.opening import options_of
+from ..blender_addon.properties import KEYFRAME_ITEMS, UP_ITEMS
+
+SAMPLE = preferences.ROOT / "assets" / "sample"
+
+
+def start_import(operator, context, path):
+    """Check what can be checked at once, and let the session do the rest."""
+    own = context.scene.clickfield
+    if not path.exists():
+        operator.report({"ERROR"}, f"There is no file or folder at {path}.")
+        return {"CANCELLED"}
+    if own.capture_id and len(own.marks) and Path(bpy.path.abspath(own.capture_path)) != path:
+        operator.report(
+            {"ERROR"}, f"This scene has marks on the capture {own.capture_name}; import another one into a new scene."
+        )
+        return {"CANCELLED"}
+    live.session().import_capture(context.scene, str(path), options_of(operator))
+    return {"FINISHED"}
+
+
+class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
+    bl_idname = "clickfield.import_capture"
+    bl_label = "Import RGB-D Capture"
+    bl_description = "Import a posed RGB-D recording as a scan and one camera per keyframe"
+    bl_options = {"REGISTER", "UNDO", "PRESET"}
+
+    filename_ext = ""
+    filter_glob: StringProperty(default="*.json;*.txt;*.log;*.zip", options={"HIDDEN"})
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    step: IntProperty(name="Frame Step", default=1, min=1, max=100_000, description="Use every Nth frame")
+    max_frames: IntProperty(name="Most Keyframes", default=0, min=0, description="0 means all")
+    keyframes: EnumProperty(name="Keyframes", items=KEYFRAME_ITEMS, default="stride")
+    depth_min: FloatProperty(name="Nearest", default=0.0, min=0.0, unit="LENGTH", description="Ignore nearer depth")
+    depth_max: FloatProperty(name="Farthest", default=8.0, min=0.01, unit="LENGTH", description="Ignore farther depth")
+    up: EnumProperty(name="Up", items=UP_ITEMS, default="auto", description="Which axis of the capture points up")
+    depth_encoding: StringProperty(
+        name="Depth Encoding",
+        description="Only when it cannot be found out: mm, 5000, 6553.5, sun3d, or scale: and metres per unit",
+    )
+
+    def execute(self, context):
+        """Import the chosen file or folder."""
+        chosen = Path(self.filepath or self.directory)
+        if not chosen.name or (not chosen.exists() and self.directory):
+            chosen = Path(self.directory)  # the file dialog leaves an invented file name when a folder was entered
+        return start_import(self, context, chosen)
+
+    def draw(self, context):
+        """The options beside the file list, and in the redo panel."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column(heading="Frames")
+        column.prop(self, "keyframes", text="Choose")
+        column.prop(self, "step")
+        column.prop(self, "max_frames")
+        column = layout.column(heading="Depth", align=True)
+        column.prop(self, "depth_min")
+        column.prop(self, "depth_max")
+        column.prop(self, "depth_encoding", text="Encoding")
+        layout.prop(self, "up")
+
+
+class CLICKFIELD_OT_import_sample(bpy.types.Operator):
+    bl_idname = "clickfield.import_sample"
+    bl_label = "Import Clickfield Sample"
+    bl_description = "Open the small furnished room that comes with Clickfield"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        """Import the sample with default options."""
+        if not (SAMPLE / "transforms.json").is_file():
+            self.report({"ERROR"}, "The sample capture is missing; install Clickfield again.")
+            return {"CANCELLED"}
+        return bpy.ops.clickfield.import_capture(filepath=str(SAMPLE / "transforms.json"))
+
+
+class CLICKFIELD_OT_locate_capture(bpy.types.Operator, ImportHelper):
+    bl_idname = "clickfield.locate_capture"
+    bl_label = "Locate Capture"
+    bl_description = "Say where the files of this scene's capture are now"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filename_ext = ""
+    filter_glob: StringProperty(default="*.json;*.txt;*.log;*.zip", options={"HIDDEN"})
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context):
+        """Only in a scene with a capture."""
+        if not context.scene.clickfield.capture_id:
+            cls.poll_message_set("Import a capture first")
+            return False
+        return True
+
+    def execute(self, context):
+        """Remember the place and open the capture from there."""
+        chosen = Path(self.filepath or self.directory)
+        if not chosen.name or (not chosen.exists() and self.directory):
+            chosen = Path(self.directory)
+        if not chosen.exists():
+            self.report({"ERROR"}, f"There is no file or folder at {chosen}.")
+            return {"CANCELLED"}
+        context.scene.clickfield.capture_path = str(chosen)
+        live.session().reopen()
+        return {"FINISHED"}
+
+
+class CLICKFIELD_FH_capture(bpy.types.FileHandler):
+    bl_idname = "CLICKFIELD_FH_capture"
+    bl_label = "RGB-D Capture"
+    bl_import_operator = "clickfield.import_capture"
+    bl_file_extensions = ".json;.txt;.log"
+
+    @classmethod
+    def poll_drop(cls, context):
+        """On a 3D viewport."""
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
+CLASSES = (
+    CLICKFIELD_OT_import_capture,
+    CLICKFIELD_OT_import_sample,
+    CLICKFIELD_OT_locate_capture,
+    CLICKFIELD_FH_capture,
+)

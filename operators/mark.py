@@ -1,0 +1,236 @@
+"""Mark the scan: this surface is, or is not, of that label. Load and save the label document as a file."""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bpy.props import FloatProperty, FloatVectorProperty, IntProperty, StringProperty
+from bpy_extras import view3d_utils
+from bpy_extras.io_utils import ExportHelper, ImportHelper
+from mathutils import Matrix, Vector
+
+from ..blender_addon import live
+from ..blender_addon.document import labels as documents
+from ..blender_addon.scene.cameras import OPENCV_TO_BLENDER, matrix_from_rows
+from ..blender_addon.scene.scan import find_scan
+from .tree import add, find_label, put_in_order
+
+
+def world_from_blender(scene, scan):
+    """Blender's world to the capture's own world, in which marks are kept, as a Matrix."""
+    scene_from_world = matrix_from_rows(list(scene.clickfield.scene_from_world))
+    placed = scan.matrix_world if scan is not None else Matrix.Identity(4)
+    return (placed @ scene_from_world).inverted()
+
+
+class CLICKFIELD_OT_add_mark(bpy.types.Operator):
+    bl_idname = "clickfield.add_mark"
+    bl_label = "Mark"
+    bl_description = "Say that the surface under the mouse is of the active label; with Ctrl that it is not"
+    bl_options = {"REGISTER", "UNDO"}
+
+    label: IntProperty(name="Label", description="Uid of the label; 0 means the active one", default=0, min=0)
+    sign: IntProperty(name="Sign", description="1 for this, -1 for not this", default=1, min=-1, max=1)
+    location: FloatVectorProperty(name="Location", description="A point on the scan", subtype="XYZ", unit="LENGTH")
+    frame: StringProperty(name="Keyframe", description="Keyframe in which u and v are; empty when there is a location")
+    u: FloatProperty(name="Column", description="Pixel column; the centre of the first one is 0")
+    v: FloatProperty(name="Row", description="Pixel row; the centre of the top one is 0")
+
+    @classmethod
+    def poll(cls, context):
+        """Only with a capture and a label."""
+        own = context.scene.clickfield
+        if not own.capture_id:
+            cls.poll_message_set("Import a capture first")
+        elif not len(own.labels):
+            cls.poll_message_set("Add a label first")
+        else:
+            return True
+        return False
+
+    def invoke(self, context, event):
+        """Find what is under the mouse."""
+        region, view = _region_under(context, event)
+        if view is None:
+            self.report({"ERROR"}, "Click into a 3D viewport.")
+            return {"CANCELLED"}
+        mouse = (event.mouse_x - region.x, event.mouse_y - region.y)
+        start = view3d_utils.region_2d_to_origin_3d(region, view, mouse)
+        direction = view3d_utils.region_2d_to_vector_3d(region, view, mouse)
+        self.frame = ""
+        if view.view_perspective == "CAMERA" and self._through_camera(context.scene, direction):
+            return self.execute(context)
+        scan = find_scan(context.scene, context.scene.clickfield.capture_id)
+        if scan is None or not scan.visible_get():
+            self.report({"ERROR"}, "The scan is hidden or was deleted; show it to mark it.")
+            return {"CANCELLED"}
+        back = scan.matrix_world.inverted()
+        hit = live.session().canvas.pick(scan, np.array(back @ start), np.array(back.to_3x3() @ direction))
+        if hit is None:
+            self.report({"WARNING"}, "There is no scan under the mouse.")
+            return {"CANCELLED"}
+        self.location = scan.matrix_world @ Vector(hit)
+        return self.execute(context)
+
+    def _through_camera(self, scene, direction):
+        """Looking through a keyframe: the pixel itself is the mark."""
+        camera = scene.camera
+        own = camera.clickfield
+        if own.role != "CAMERA" or own.capture_id != scene.clickfield.capture_id:
+            return False
+        rotation = (camera.matrix_world @ OPENCV_TO_BLENDER).to_3x3().normalized()
+        x, y, z = rotation.transposed() @ direction
+        u, v = own.fx * x / z + own.cx, own.fy * y / z + own.cy
+        if not (-0.5 <= u < own.width - 0.5 and -0.5 <= v < own.height - 0.5):
+            return False
+        self.frame, self.u, self.v = own.frame, u, v
+        return True
+
+    def execute(self, context):
+        """Add the mark to the scene's label document."""
+        own = context.scene.clickfield
+        label = find_label(own, self.label)
+        if label is None:
+            self.report({"ERROR"}, f"There is no label with the id {self.label} in this scene.")
+            return {"CANCELLED"}
+        if label.kind == "group":
+            self.report({"ERROR"}, f"{label.name} is a group; choose a label inside it.")
+            return {"CANCELLED"}
+        if not self.frame and not self.properties.is_property_set("location"):
+            self.report({"ERROR"}, "A mark needs a location, or a keyframe with u and v.")
+            return {"CANCELLED"}
+        scan = find_scan(context.scene, own.capture_id)
+        mark = own.marks.add()
+        mark.uid, own.next_mark = own.next_mark, own.next_mark + 1
+        mark.label, mark.sign = label.uid, -1 if self.sign < 0 else 1
+        if self.frame:
+            mark.frame, mark.u, mark.v = self.frame, self.u, self.v
+        else:
+            mark.points.add().co = world_from_blender(context.scene, scan) @ Vector(self.location)
+        own.revision += 1
+        return {"FINISHED"}
+
+
+def _region_under(context, event):
+    """The 3D viewport under the mouse and its view; (None, None) elsewhere."""
+    for area in context.window.screen.areas:
+        if area.type != "VIEW_3D":
+            continue
+        for region in area.regions:
+            inside_x = region.x <= event.mouse_x < region.x + region.width
+            if region.type == "WINDOW" and inside_x and region.y <= event.mouse_y < region.y + region.height:
+                return region, area.spaces.active.region_3d
+    return None, None
+
+
+class CLICKFIELD_OT_remove_mark(bpy.types.Operator):
+    bl_idname = "clickfield.remove_mark"
+    bl_label = "Remove Mark"
+    bl_description = "Take a mark back together with everything that it taught"
+    bl_options = {"REGISTER", "UNDO"}
+
+    uid: IntProperty(name="Mark", description="Id of the mark; 0 means the last one", default=0, min=0)
+
+    @classmethod
+    def poll(cls, context):
+        """Only when there are marks."""
+        return len(context.scene.clickfield.marks) > 0
+
+    def execute(self, context):
+        """Remove it."""
+        own = context.scene.clickfield
+        rows = [i for i, mark in enumerate(own.marks) if self.uid in (0, mark.uid)]
+        if not rows:
+            self.report({"ERROR"}, f"There is no mark with the id {self.uid} in this scene.")
+            return {"CANCELLED"}
+        own.marks.remove(rows[-1])
+        own.revision += 1
+        return {"FINISHED"}
+
+
+class CLICKFIELD_OT_clear_marks(bpy.types.Operator):
+    bl_idname = "clickfield.clear_marks"
+    bl_label = "Clear Marks"
+    bl_description = "Remove all marks of a label, or of all labels"
+    bl_options = {"REGISTER", "UNDO"}
+
+    label: IntProperty(name="Label", description="Uid of the label; 0 means all", default=0, min=0)
+
+    @classmethod
+    def poll(cls, context):
+        """Only when there are marks."""
+        return len(context.scene.clickfield.marks) > 0
+
+    def execute(self, context):
+        """Remove them."""
+        own = context.scene.clickfield
+        for index in reversed(range(len(own.marks))):
+            if self.label in (0, own.marks[index].label):
+                own.marks.remove(index)
+        own.revision += 1
+        return {"FINISHED"}
+
+
+class CLICKFIELD_OT_load_labels(bpy.types.Operator, ImportHelper):
+    bl_idname = "clickfield.load_labels"
+    bl_label = "Load Labels"
+    bl_description = "Replace labels and marks by those of a label document"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filename_ext = ".json"
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+    def execute(self, context):
+        """Replace the scene's document."""
+        own = context.scene.clickfield
+        try:
+            document = documents.load(Path(self.filepath))
+        except documents.DocumentError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        own.labels.clear()
+        own.marks.clear()
+        for node in document["tree"]:
+            add(own, node["name"], node["parent"], node["kind"], node["color"], node["thing"], node["uid"])
+        for entry in document["marks"]:
+            mark = own.marks.add()
+            mark.uid, mark.label, mark.sign = entry["id"], entry["label"], entry["sign"]
+            if entry["frame"] is not None:
+                mark.frame, mark.u, mark.v = entry["frame"], entry["u"], entry["v"]
+            for point in entry["points"]:
+                mark.points.add().co = point
+        own.next_mark = max([own.next_mark, *(entry["id"] + 1 for entry in document["marks"])])
+        put_in_order(own, own.labels[0].uid if len(own.labels) else 0)
+        self.report({"INFO"}, f"Loaded {len(own.labels)} labels and {len(own.marks)} marks.")
+        return {"FINISHED"}
+
+
+class CLICKFIELD_OT_save_labels(bpy.types.Operator, ExportHelper):
+    bl_idname = "clickfield.save_labels"
+    bl_label = "Save Labels"
+    bl_description = "Write labels and marks as a label document for other programs"
+
+    filename_ext = ".json"
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+    def execute(self, context):
+        """Write the scene's document."""
+        own = context.scene.clickfield
+        try:
+            documents.save(documents.build(own, own.revision), Path(self.filepath))
+        except documents.DocumentError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except OSError as error:
+            self.report({"ERROR"}, f"The label document could not be written: {error.strerror or error}.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES = (
+    CLICKFIELD_OT_add_mark,
+    CLICKFIELD_OT_remove_mark,
+    CLICKFIELD_OT_clear_marks,
+    CLICKFIELD_OT_load_labels,
+    CLICKFIELD_OT_save_labels,
+)
