@@ -1,0 +1,1 @@
+"""The furnished corner of the sample capture, modelled in Python and rendered by Cycles."""
