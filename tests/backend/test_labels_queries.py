@@ -1,0 +1,89 @@
+"""Uncertainty measures, checked on distributions whose values are known; metrics and the simulated user."""
+
+import numpy as np
+import pytest
+
+from backend.evaluation.metrics import confusion, from_confusion, scores
+from backend.evaluation.robot import Robot, clicks_to_scores
+from backend.labels.engine import LabelEngine
+from backend.labels.queries import entropy, least_confidence, margin
+from backend.surface.superpoints import segment
+from tests.backend.label_scenes import boxes_on_floor, flat_tree
+
+ROWS = np.array([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [0.7, 0.2, 0.1, 0]], np.float32)
+
+
+def test_known_values():
+    np.testing.assert_allclose(entropy(ROWS)[:3], [0, 1, 0.5], atol=1e-6)
+    np.testing.assert_allclose(least_confidence(ROWS), [0, 0.75, 0.5, 0.3], atol=1e-6)
+    np.testing.assert_allclose(margin(ROWS), [0, 1, 1, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("measure", [entropy, least_confidence, margin])
+def test_measures_ignore_the_order_of_classes_and_keep_the_shape(measure):
+    grid = ROWS.reshape(2, 2, 4)
+    assert measure(grid).shape == (2, 2)
+    np.testing.assert_allclose(measure(grid), measure(grid[..., ::-1]), atol=1e-6)
+
+
+def test_places_without_any_class_are_the_most_uncertain():
+    nothing = np.zeros((3, 0), np.float32)
+    assert least_confidence(nothing).tolist() == [1, 1, 1]
+    assert margin(nothing).tolist() == [1, 1, 1]
+
+
+def test_scores_of_a_small_map():
+    truth = np.array([[1, 1, 2, 2], [1, 1, 2, 0]])
+    predicted = np.array([[1, 1, 2, 1], [1, 3, 2, 3]])
+    found = scores(truth, predicted)
+    assert found.uids.tolist() == [1, 2]
+    np.testing.assert_allclose(found.iou, [3 / 5, 2 / 3])
+    assert found.miou == pytest.approx((3 / 5 + 2 / 3) / 2)
+    assert found.accuracy == pytest.approx(5 / 7)
+    assert found.places == 7
+
+
+def test_confusions_of_views_add_up():
+    random = np.random.default_rng(0)
+    truth, predicted = random.integers(0, 5, (2, 3, 40))
+    whole = from_confusion(confusion(truth, predicted, 5))
+    parts = from_confusion(sum(confusion(t, p, 5) for t, p in zip(truth, predicted, strict=True)))
+    np.testing.assert_array_equal(whole.iou, parts.iou)
+    assert confusion(truth, predicted, 5).sum() == truth.size
+
+
+def test_shapes_that_differ_are_refused_and_nothing_known_scores_nothing():
+    with pytest.raises(ValueError, match="differ in shape"):
+        scores(np.zeros(3, int), np.zeros(4, int))
+    assert scores(np.zeros(3, int), np.ones(3, int)).places == 0
+
+
+def test_the_robot_clicks_inside_every_class_then_in_mistakes():
+    surface, truth = boxes_on_floor()
+    robot = Robot(surface, truth, seed=0)
+    marks = robot.first_clicks()
+    assert [mark.label for mark in marks] == [1, 2, 3]
+    for mark in marks[1:]:
+        x, y, z = mark.points[0]
+        assert z == pytest.approx(0.3, abs=1e-3)
+        center = {2: (0.65, 0.7), 3: (1.6, 0.95)}[mark.label]
+        assert np.hypot(x - center[0], y - center[1]) < 0.15
+    wrong = truth.copy()
+    wrong[truth == 2] = 3
+    assert robot.correct(wrong)
+    assert robot.marks[-1].label == 2
+    assert not robot.correct(truth)
+
+
+def test_more_clicks_do_not_leave_the_scene_worse_than_one_per_class():
+    surface, truth = boxes_on_floor(colors=((150, 150, 150),) * 3)
+    engine, tree = LabelEngine(surface, segment(surface, target=300)), flat_tree(3)
+    found = clicks_to_scores(
+        Robot(surface, truth, seed=0),
+        lambda marks: engine.predict(tree, marks).labels,
+        lambda labels: scores(truth, labels).miou,
+        (6, 12),
+    )
+    assert list(found)[0] == 3
+    assert found[max(found)] > 0.9
+    assert found[max(found)] >= found[3] - 0.01

@@ -1,0 +1,101 @@
+"""The extension, enabled in a real Blender (pip ``bpy``) under its real name, ``bl_ext.dev.clickfield``.
+
+The project root is linked into a temporary extension repository. Every test starts from an empty file; the backend is
+stopped after each. ``CLICKFIELD_PYTHON`` may name another interpreter for the backend than the one that runs the tests.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+USER = tempfile.mkdtemp(prefix="clickfield-blender-")
+os.environ["BLENDER_USER_RESOURCES"] = USER
+os.environ.setdefault("CLICKFIELD_PYTHON", sys.executable)
+os.environ["XDG_CACHE_HOME"] = str(Path(USER) / "cache")
+bpy = pytest.importorskip("bpy")
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "bl_ext.dev.clickfield"
+_exit_status = 0
+
+
+import addon_utils  # noqa: E402  (comes with bpy)
+
+
+def _enable() -> None:
+    """Enable the extension once, before the test modules import parts of it."""
+    repository = Path(USER) / "repository"
+    repository.mkdir()
+    (repository / "clickfield").symlink_to(ROOT, target_is_directory=True)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    repos = bpy.context.preferences.extensions.repos
+    repos.new(name="dev", module="dev", custom_directory=str(repository), remote_url="")
+    assert addon_utils.enable(NAME, default_set=True) is not None
+
+
+_enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def enabled():
+    """The extension, enabled for all tests; no policy may be broken by it."""
+    yield
+    addon_utils.disable(NAME, default_set=True)
+    assert addon_utils._extensions_warnings_get() == {}
+
+
+@pytest.fixture(autouse=True)
+def fresh_file():
+    """An empty file; afterwards no backend."""
+    bpy.ops.wm.read_homefile(use_empty=True)
+    live = part("blender_addon.live")
+    yield
+    session = live.session()
+    session.stop()
+    assert live.wait_until(lambda: session.client.state.value in ("Stopped", "Failed"), 10)
+    assert session.client.join(5)
+
+
+def part(name):
+    """A module of the enabled extension."""
+    return sys.modules[f"{NAME}.{name}"]
+
+
+@pytest.fixture
+def live():
+    """The enabled extension's live module."""
+    return part("blender_addon.live")
+
+
+@pytest.fixture
+def own():
+    """The scene's properties, looked up anew at each use: undo exchanges the scene."""
+
+    class Own:
+        def __getattr__(self, name):
+            return getattr(bpy.context.scene.clickfield, name)
+
+        def __setattr__(self, name, value):
+            setattr(bpy.context.scene.clickfield, name, value)
+
+    return Own()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Remember the status for the end."""
+    global _exit_status
+    _exit_status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Blender before 5.0 hangs at exit once something was undone: leave without its ending."""
+    shutil.rmtree(USER, ignore_errors=True)
+    if bpy.app.version < (5, 0):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_status)
