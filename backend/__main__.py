@@ -63,7 +63,7 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", type=_count, default=1, help="take every N-th frame")
     command.add_argument("--max-frames", type=_count, default=0, help="take at most N frames")
     command.add_argument("--up", default="auto", choices=["auto", "+x", "-x", "+y", "-y", "+z", "-z"])
-    command.add_argument("--depth-encoding", help="mm, 5000, 6553.5, sun3d or scale:FACTOR; default: by the format")
+    command.add_argument("--depth-encoding", help="mm, m, values per metre (5000), scale:METRES, sun3d or sun3d-0.1mm")
 
 
 def _count(text: str) -> int:

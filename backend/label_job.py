@@ -63,7 +63,9 @@ def run(job: LabelJob, progress: Progress) -> dict:
             "capture": capture.name,
             "format": capture.format,
             "frames": len(capture.frames),
-            "frames_left_out": [{"name": one.name, "reason": one.reason} for one in capture.left_out],
+            "frames_left_out": [
+                {"name": one.name, "reason": one.reason} for one in (*capture.left_out, *workspace.unreadable)
+            ],
             "notes": list(capture.notes),
             "marks": len(document["marks"]),
             "marks_without_effect": [{"id": m.id, "problem": m.problem} for m in settled.marks if m.problem],
@@ -185,7 +187,7 @@ def _write_frames(workspace: Workspace, out: Path, progress: Progress) -> None:
 def _write_views(workspace: Workspace, views: list, capture: Capture, out: Path, progress: Progress) -> None:
     for index, (name, intrinsics, camera_to_world) in enumerate(views):
         progress(index / len(views), f"View {index + 1} of {len(views)}")
-        view = workspace.view(intrinsics, capture.to_scene(camera_to_world), color=True)
+        view = workspace.view(intrinsics, capture.to_scene(camera_to_world))
         scale = np.cbrt(np.linalg.det(capture.scene_from_world[:3, :3]))
         write_image(out / "views" / f"{name}.png", fitting(view.labels, workspace.largest_uid))
         write_image(out / "views" / f"{name}.color.png", view.color)

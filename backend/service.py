@@ -88,6 +88,7 @@ class Service:
             store=store,
             on_status=self._on_status,
             on_labels=self._on_labels,
+            on_problem=self._on_problem,
         )
         started = time.perf_counter()
         surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, store))
@@ -98,6 +99,7 @@ class Service:
             "faces": len(surface.faces),
             "voxel": surface.voxel,
             "seconds": {**workspace.seconds, "open": time.perf_counter() - started},
+            "left_out": [{"name": one.name, "reason": one.reason} for one in workspace.unreadable],
         }
         return result, {
             "positions": packed(surface.vertices.astype(np.float32)),
@@ -139,6 +141,9 @@ class Service:
     def _on_labels(self, labelling: Labelling) -> None:
         self._emit("labels", *_answer(labelling))
 
+    def _on_problem(self, problem: UserError) -> None:
+        self._emit("problem", {"code": problem.code, "sentence": problem.sentence, "detail": problem.detail}, {})
+
     def _document(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         document = protocol.checked_document(params.get("document"))
         return _answer(self._opened().label(document, progress))
@@ -173,14 +178,14 @@ class Service:
         return {"objects": described, "crumbs": crumbs, "notes": list(result.notes)}, arrays
 
     def _views(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
-        wanted = set(params.get("want") or ["labels"])
+        workspace, wanted = self._opened(), set(params.get("want") or ["labels"])
         cameras = [_camera(entry) for entry in params.get("cameras") or []]
         if sum(k.width * k.height for k, _ in cameras) > MAX_VIEW_PIXELS:
             raise UserError("views_too_large", "These views have too many pixels for one request; ask for fewer.")
         arrays: Arrays = {}
         for index, (intrinsics, matrix) in enumerate(cameras):
             progress(index / len(cameras), "Rendering views")
-            view = self._opened().view(intrinsics, matrix, color="color" in wanted)
+            view = workspace.view(intrinsics, matrix)
             made = {"labels": view.labels, "confidence": _bytes(view.confidence), "color": view.color}
             made["depth"] = view.depth.astype(np.float32)
             arrays |= {f"{index}.{name}": packed(array) for name, array in made.items() if name in wanted}

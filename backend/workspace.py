@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from . import devices
-from .captures.capture import Capture, Frame, Intrinsics
+from .captures.capture import Capture, Frame, Intrinsics, LeftOut
 from .captures.detect import ImportOptions, open_capture
 from .errors import Cancelled, UserError
 from .labels.engine import LabelEngine, Prediction
@@ -87,12 +87,15 @@ class Workspace:
         store: Store | None = None,
         on_status: Callable[[Status], None] = lambda status: None,
         on_labels: Callable[[Labelling], None] = lambda labelling: None,
+        on_problem: Callable[[UserError], None] = lambda problem: None,
     ):
+        devices.share_cores()
         self.device = devices.choose(device)
         self.seconds: dict[str, float] = {}
-        self.notes: list[str] = []  # sentences about what could not be done besides
+        self.unreadable: tuple[LeftOut, ...] = ()  # frames whose images turned out broken while fusing
+        self._problems: list[UserError] = []  # of the worker, until the calling thread tells them
         self.status = Status(device=str(self.device))
-        self._store, self._on_status, self._on_labels = store, on_status, on_labels
+        self._store, self._on_status, self._on_labels, self._on_problem = store, on_status, on_labels, on_problem
         self._closed = threading.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._engine: Future[LabelEngine] | None = None
@@ -142,6 +145,7 @@ class Workspace:
         if known is None:
             with self._timed("fuse"):
                 volume = fuse(capture, lambda f, text: progress(0.7 * f, text), device=str(self.device))
+            self._without(volume.left_out)
             with self._timed("mesh"):
                 self.surface = extract(volume, lambda f, text: progress(0.7 + 0.3 * f, text))
             if not len(self.surface.faces):
@@ -154,6 +158,13 @@ class Workspace:
         self._engine = self._worker.submit(self._prepare)
         self._student = self._worker.submit(self._teachable, volume)
         return self.surface
+
+    def _without(self, unreadable: tuple[LeftOut, ...]) -> None:
+        """Go on without the frames whose images turned out to be broken; the person is told."""
+        names = {one.name for one in unreadable}
+        self.unreadable = unreadable
+        frames = tuple(frame for frame in self.capture.frames if frame.name not in names)
+        self.capture = replace(self.capture, frames=frames)
 
     def _prepare(self) -> LabelEngine:
         superpoints = self._cache.superpoints()
@@ -185,7 +196,7 @@ class Workspace:
         try:
             keep()
         except UserError as error:
-            self.notes.append(error.sentence)
+            self._problems.append(error)
 
     def _unless_closed(self, *unused: object) -> None:
         if self._closed.is_set():
@@ -236,6 +247,8 @@ class Workspace:
         """One short slice of background work; False when nothing is left to do."""
         if self._engine is None or self._student is None:
             return False
+        while self._problems:
+            self._on_problem(self._problems.pop(0))
         if not self._student.done():
             self._until_done(self._student, SLICE_SECONDS)
             return True
@@ -307,14 +320,11 @@ class Workspace:
             return np.zeros(len(self.surface.vertices), np.uint16), np.zeros(len(self.surface.vertices), np.float32)
         return self._current.labels, self._current.confidence
 
-    def view(self, intrinsics: Intrinsics, camera_to_scene: np.ndarray, color: bool = False) -> LabelView:
-        """What any camera sees; with `color` its picture is rendered by the field."""
+    def view(self, intrinsics: Intrinsics, camera_to_scene: np.ndarray) -> LabelView:
+        """What any camera sees: the labelled scan, and in its holes what the settled field has there."""
         view = label_view(self.surface, *self._labels(), intrinsics, camera_to_scene)
-        if color and self._student is not None and self._student.done():
-            student = self._student.result()
-            if student.geometry_done:
-                picture = student.picture(intrinsics, camera_to_scene, view.depth)
-                return replace(view, color=picture)
+        if self._student is not None and self._student.done():
+            return self._student.result().fill(view, intrinsics, camera_to_scene)
         return view
 
     def keyframe_view(self, frame: Frame) -> LabelView:
@@ -327,7 +337,13 @@ class Workspace:
         """The labelled things as objects of their own, with a picture of each. Raises UserError, Cancelled."""
         if self._current is None or self._tree is None or not self._current.labels.any():
             raise UserError("no_labels", "Nothing is labelled yet; click on some things first.")
-        result = separate(self.surface, *self._labels(), self._tree, min_size, lambda f, text: progress(0.6 * f, text))
+        result = separate(
+            self.surface,
+            *self._labels(),
+            self._tree,
+            min_size,
+            lambda f, text: progress(0.6 * f, text),
+        )
         return result, previews(result, 256, lambda f, text: progress(0.6 + 0.4 * f, text))
 
     # --- helpers ---

@@ -3,9 +3,9 @@
 
 def _modules():
     from . import handlers, live, preferences, properties
-    from .ui import menus, overlay, panels, tool
+    from .ui import menus, output, overlay, panels, tool
 
-    return (properties, preferences, live, handlers, panels, tool, menus, overlay)
+    return (properties, preferences, live, handlers, panels, output, tool, menus, overlay)
 
 
 def register() -> None:

@@ -24,6 +24,12 @@ def after_load(*arguments):
     live.session().after_load()
 
 
+@persistent
+def after_save(*arguments):
+    """The file was saved."""
+    live.session().after_save()
+
+
 HANDLERS = (
     ("undo_pre", before_exchange),
     ("redo_pre", before_exchange),
@@ -31,6 +37,7 @@ HANDLERS = (
     ("undo_post", after_undo),
     ("redo_post", after_undo),
     ("load_post", after_load),
+    ("save_post", after_save),
 )
 
 

@@ -35,23 +35,24 @@ class Opening:
     capture: dict[str, Any] | None = None  # the backend's "capture" event
     problem: str = ""
     surface: dict[str, np.ndarray] | None = None
-    _made: tuple[scans.Topology, Picker] | None = field(default=None, repr=False)
+    _made: tuple[scans.Topology, Picker, np.ndarray] | None = field(default=None, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
 
     def surface_arrived(self, arrays: dict[str, np.ndarray]) -> None:
         """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3)."""
         self.surface = arrays
 
-    def made(self) -> tuple[scans.Topology, Picker] | None:
-        """The surface with its edges and picker, made in a thread on the first call; None while it works."""
+    def made(self) -> tuple[scans.Topology, Picker, np.ndarray] | None:
+        """The surface with its edges, a picker and greys, made in a thread on the first call; None while it works."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._make, name="clickfield topology", daemon=True)
             self._thread.start()
         return self._made
 
     def _make(self) -> None:
-        positions, faces = self.surface["positions"], self.surface["faces"]
-        self._made = scans.topology(positions, faces, self.surface["colors"]), Picker(positions, faces)
+        positions, faces, colors = (self.surface[name] for name in ("positions", "faces", "colors"))
+        made = scans.topology(positions, faces, colors)
+        self._made = made, Picker(positions, faces), scans.unlabelled_grey(colors)
 
 
 def options_of(group: bpy.types.PropertyGroup) -> dict[str, Any]:
@@ -79,9 +80,9 @@ def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[obje
     if now.fresh or not _has_surface(scan.data, now.surface):
         while now.made() is None:
             yield WAIT
-        topology, picker = now.made()
+        topology, picker, grey = now.made()
         yield from scans.fill(scan.data, topology)
-        canvas.keep_picker(scan.data, picker)
+        canvas.keep(scan.data, picker, grey)
         materials.show_attributes_in_viewports(scene)
     if now.fresh:
         assembly.frame_in_viewports(scene, scan)
@@ -96,6 +97,8 @@ def _has_surface(mesh: bpy.types.Mesh, surface: dict[str, np.ndarray]) -> bool:
 
 def take_back(now: Opening, scene: bpy.types.Scene) -> None:
     """Remove what was built of a capture whose import failed or was cancelled."""
+    if scene.clickfield.capture_id != now.capture["id"]:
+        return  # nothing of it was built yet
     assembly.remove_capture(scene, now.capture["id"])
     own = scene.clickfield
     own.capture_id = own.capture_name = own.capture_format = own.capture_path = ""

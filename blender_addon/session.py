@@ -7,36 +7,22 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import bpy
-import numpy as np
 
-from . import canvas, opening, preferences, window
+from . import canvas, opening, preferences, viewing, window
+from .asks import Arrays, Ask, as_arrays
 from .bridge import environment
 from .bridge.client import BackendClient, Message
 from .bridge.states import BridgeError, State
 from .document import labels as documents
 from .lookup import current_scene, edit_state, scene_by_uid
-from .scene import cameras
 from .scene import scan as scans
 
 logger = logging.getLogger(__name__)
-Arrays = dict[str, np.ndarray]
 BUILD_SLICE = 0.1  # seconds that building may take in one tick
 RUNNING = (State.STARTING, State.READY, State.BUSY)
-
-
-@dataclass
-class Ask:
-    """A request on its way: what to do with its answer. ``done`` gets the result and its arrays."""
-
-    method: str
-    params: dict[str, Any]
-    done: Callable[[dict[str, Any], Arrays], None]
-    failed: Callable[[str, str], None]  # error code and sentence
-    text: str
 
 
 class Session:
@@ -58,7 +44,7 @@ class Session:
         self._in_document: tuple[int, int] | None = None  # scene and its revision as last seen
         self._changed = False  # the document must be sent
         self._restart = False
-        self._viewed = 0
+        self._viewer = viewing.Viewer()
 
     # What operators ask for.
 
@@ -78,7 +64,7 @@ class Session:
         self._restart = False
         self.cancel()
         self._fail_asks("stopped", "The backend was stopped.")
-        self._in_document, self._changed = edit_state(current_scene()), False
+        self._in_document, self._changed, self.opened = edit_state(current_scene()), False, ""
         self.client.stop()
 
     def restart(self) -> None:
@@ -99,6 +85,7 @@ class Session:
         number = window.state().request
         if number:
             self.client.cancel(number)
+        self._fail_asks("cancelled", "Cancelled.")
         if self.opening is not None:
             self._opening_failed("cancelled", "Cancelled.")
 
@@ -134,8 +121,9 @@ class Session:
 
     @property
     def up_to_date(self) -> bool:
-        """Has the backend answered the newest document?"""
-        return not self._pending_change() and self._answered == self._revision and not self._jobs
+        """Does the scan show the backend's answer to the newest document?"""
+        held = self._holds(current_scene()) and self.opening is None
+        return held and not self._pending_change() and self._answered == self._revision and not self.canvas.painting
 
     @property
     def active(self) -> bool:
@@ -154,8 +142,11 @@ class Session:
         if self.client.state is State.FAILED:
             self._backend_failed()
         self._drive(scene)
+        problem = self.canvas.step()
+        if problem:
+            window.tell(problem)
         self._run_jobs(began + budget_s)
-        self._watch_camera(scene)
+        self._viewer.watch(scene)
         window.mirror(self.client)
 
     def _drive(self, scene: bpy.types.Scene) -> None:
@@ -195,8 +186,6 @@ class Session:
 
     def reopen(self) -> None:
         """Open the scene's own capture again, as it was imported."""
-        self.cancel()
-        window.clear_problem()
         scene = current_scene()
         own = scene.clickfield
         if not own.capture_id:
@@ -224,7 +213,7 @@ class Session:
     def _handle(self, message: Message) -> None:
         if message.type == "progress":
             one = self._sent.get(message.id)
-            if one is not None and one.method != "document":
+            if one is not None:
                 window.running(message.id)
                 window.progress(message.data["fraction"], message.data["text"])
         elif message.type == "event":
@@ -270,9 +259,9 @@ class Session:
 
     def _opening_failed(self, code: str, sentence: str) -> None:
         now, self.opening = self.opening, None
-        self._jobs.clear()
         if now is None:
             return
+        self._jobs.clear()
         if now.request:
             self._sent.pop(now.request, None)
             self.client.cancel(now.request)
@@ -287,12 +276,16 @@ class Session:
 
     # The document.
 
+    def _holds(self, scene: bpy.types.Scene) -> bool:
+        """Does the backend hold the capture of this scene?"""
+        return self.opened != "" and self.opened == scene.clickfield.capture_id
+
     def _pending_change(self) -> bool:
         scene = current_scene()
         if not scene.clickfield.capture_id:
             return False
         if self._in_document is None or self._in_document[0] != scene.session_uid:
-            self._in_document, self._changed = edit_state(scene), scene.clickfield.capture_id == self.opened
+            self._in_document, self._changed = edit_state(scene), self._holds(scene)
         return self._changed or edit_state(scene) != self._in_document
 
     def _send_document(self, scene: bpy.types.Scene) -> None:
@@ -323,25 +316,20 @@ class Session:
         if scan is None:
             window.tell("The scan of this capture was deleted; import the capture again to see labels.")
             return
-        try:
-            self.canvas.paint(scan, arrays["labels"], arrays["confidence"], canvas.label_colors(scene))
-        except ValueError:
-            window.tell("The scan's mesh was edited, so the labels do not fit it; undo the edit or import it again.")
-        window.redraw()
+        self.canvas.start(scan, arrays["labels"], arrays["confidence"], canvas.label_colors(scene))
 
     # The scene was exchanged under us.
 
     def before_exchange(self) -> None:
         """Undo, redo or a file load is about to invalidate every datablock."""
         if len(self._jobs) > (self.opening is not None):
-            window.tell("What was being built was interrupted by undo; start it again.")
+            window.tell("What was being built was interrupted; start it again.")
         self._jobs.clear()
         self.canvas.forget()
 
     def after_undo(self) -> None:
         """Another state of the document: send it, whatever its revision says; go on building what was being built."""
-        if self.opened and self.opened == current_scene().clickfield.capture_id:
-            self._changed = True
+        self._changed = self._changed or self._holds(current_scene())
         if self.opening is not None and self.opening.capture is not None:
             self._jobs.append(self._build())
 
@@ -350,8 +338,14 @@ class Session:
         self.cancel()
         self._asks.clear()
         self.mark_points, self.mark_problems = {}, {}
-        self._in_document, self._changed, self._viewed = edit_state(current_scene()), self.opened != "", 0
+        self._in_document, self._changed = edit_state(current_scene()), self._holds(current_scene())
+        self._viewer = viewing.Viewer()
         window.clear_problem()
+
+    def after_save(self) -> None:
+        """The person saved: keep the trained field beside it, so that the next opening need not train again."""
+        if self._holds(current_scene()) and self.opening is None:
+            self.ask("save", {}, lambda data, arrays: None)
 
     def close(self) -> None:
         """The extension is disabled or Blender ends."""
@@ -366,6 +360,8 @@ class Session:
 
     def _fail_asks(self, code: str, sentence: str) -> None:
         asks, self._asks = list(self._asks), deque()
+        if asks:
+            window.progress(1.0, "")
         for one in asks:
             one.failed(code, sentence)
 
@@ -390,26 +386,7 @@ class Session:
             except ReferenceError:
                 self._opening_failed("changed", "The capture was changed while it was being built; import it again.")
 
-    def _watch_camera(self, scene: bpy.types.Scene) -> None:
-        camera = scene.camera
-        uid = camera.session_uid if camera is not None and camera.clickfield.role == "CAMERA" else 0
-        if uid == self._viewed or bpy.app.is_job_running("RENDER"):
-            return
-        self._viewed = uid
-        if uid:
-            problem = cameras.show_picture(scene, camera)
-            if problem:
-                window.tell(problem, locate=True)
-
 
 def _tell_failure(code: str, sentence: str) -> None:
     if code != "cancelled":
         window.tell(sentence)
-
-
-def as_arrays(message: Message) -> Arrays:
-    """The arrays of a message as numpy arrays over its bytes; read-only."""
-    return {
-        name: np.frombuffer(data, dtype=np.dtype(f"<{kind}")).reshape(shape)
-        for name, (kind, shape, data) in message.arrays.items()
-    }

@@ -46,7 +46,6 @@ def status(data: dict[str, Any]) -> None:
     """Show what the backend does by itself."""
     _put("device", str(data.get("device") or ""))
     _put("status", str(data.get("text") or ""))
-    _put("settled", bool(data.get("settled")))
 
 
 def progress(fraction: float, text: str) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..blender_addon import live, preferences
+from ..blender_addon import live, preferences, window
 from ..blender_addon.opening import options_of
 from ..blender_addon.properties import KEYFRAME_ITEMS, UP_ITEMS
 
@@ -37,6 +37,7 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
     filename_ext = ""
     filter_glob: StringProperty(default="*.json;*.txt;*.log;*.zip", options={"HIDDEN"})
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
     step: IntProperty(name="Frame Step", default=1, min=1, max=100_000, description="Use every Nth frame")
     max_frames: IntProperty(name="Most Keyframes", default=0, min=0, description="0 means all")
     keyframes: EnumProperty(name="Keyframes", items=KEYFRAME_ITEMS, default="stride")
@@ -47,6 +48,10 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
         name="Depth Encoding",
         description="Only when it cannot be found out: mm, 5000, 6553.5, sun3d, or scale: and metres per unit",
     )
+
+    def invoke(self, context, event):
+        """Choose a file; for one that was dropped onto the window, only the options."""
+        return self.invoke_popup(context)
 
     def execute(self, context):
         """Import the chosen file or folder."""
@@ -112,6 +117,8 @@ class CLICKFIELD_OT_locate_capture(bpy.types.Operator, ImportHelper):
             self.report({"ERROR"}, f"There is no file or folder at {chosen}.")
             return {"CANCELLED"}
         context.scene.clickfield.capture_path = str(chosen)
+        window.clear_problem()
+        live.session().cancel()
         live.session().reopen()
         return {"FINISHED"}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 # Label ids: 1..6 the walls -x +x -y +y floor ceiling, 7.. the boxes.
@@ -154,6 +155,20 @@ def shoot(
             depth = render(depth_camera, pose, room)[1]
         shots.append(Shot(name(index), color, depth, labels, camera, depth_camera, pose))
     return shots
+
+
+def marks_for(shots: list[Shot]) -> dict:
+    """A label document with uids 10, 20, ... and one mark per label, deepest inside its largest piece in any frame."""
+    best = {}
+    for shot in shots:
+        for label in np.unique(shot.labels):
+            inside = ndimage.distance_transform_edt(np.pad(shot.labels == label, 1))[1:-1, 1:-1]
+            v, u = np.unravel_index(inside.argmax(), inside.shape)
+            if inside[v, u] > best.get(label, (0,))[0]:
+                best[label] = (inside[v, u], shot.name, int(u), int(v))
+    tree = [{"uid": int(label) * 10, "name": f"label {label}", "parent": 0, "kind": "class"} for label in best]
+    marks = [{"label": int(k) * 10, "sign": 1, "frame": f, "u": u, "v": v} for k, (_, f, u, v) in best.items()]
+    return {"tree": tree, "marks": marks}
 
 
 def rotation(axis: tuple[float, float, float], degrees: float) -> np.ndarray:

@@ -36,11 +36,6 @@ def color_loss(color: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
-def depth_loss(depth: Tensor, variance: Tensor, target: Tensor) -> Tensor:
-    """L1 of rendered depth (R,) over its standard deviation: the geometric term of iLabel (Equation 4)."""
-    return ((depth - target).abs() / variance.detach().sqrt().clamp(min=1e-3)).sum() / max(len(depth), 1)
-
-
 def feature_loss(features: Tensor, target: Tensor) -> Tensor:
     """L1 to image features (P, D): "Baking in the Feature", Equation 11."""
     return (features - target).abs().sum() / max(features.numel(), 1)

@@ -27,6 +27,7 @@ _MIN_WEIGHT = 0.02  # samples below it are not asked for colour and labels
 _MIN_OPACITY = 0.05  # rays below it hit nothing
 _SHORTEST_STEP, _LONGEST_STEP, _SAFETY = 0.5, 3.0, 0.7  # of tracing: in truncations, in truncations, share of the sdf
 _MAX_STEPS = 2000
+_QUERY_CHUNK = 1 << 14  # points; more only miss the cache of a CPU core
 
 
 def sdf_to_weights(sdf: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
@@ -122,7 +123,11 @@ def _edges(center: Tensor, reach: Tensor) -> Tensor:
 
 def _sdf_along(field: Field, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
     points = origins[:, None] + t[..., None] * directions[:, None]
-    return field.query(points.view(-1, 3), want=(GEOMETRY,)).sdf.view(t.shape)
+    return _sdf(field, points.view(-1, 3)).view(t.shape)
+
+
+def _sdf(field: Field, points: Tensor) -> Tensor:
+    return torch.cat([field.query(some, want=(GEOMETRY,)).sdf for some in points.split(_QUERY_CHUNK)])
 
 
 def _shade(
@@ -137,16 +142,18 @@ def _shade(
     variance = composite(share, (middle - depth[:, None]) ** 2)
     ray, sample = (share.detach() > _MIN_WEIGHT).nonzero(as_tuple=True)
     points = origins[ray] + middle[ray, sample, None] * directions[ray]
-    answer = field.query(points, want=want)
+    answers = [field.query(some, want=want) for some in points.split(_QUERY_CHUNK)]
     kept = share[ray, sample]
     total = torch.zeros_like(opacity).index_add(0, ray, kept).clamp(min=_MIN_WEIGHT)
 
-    def gathered(values: Tensor) -> Tensor:
+    def gathered(pieces: list[Tensor]) -> Tensor:
+        values = torch.cat(pieces)
         rendered = values.new_zeros(len(edges), values.shape[1])
         return rendered.index_add(0, ray, values * kept[:, None]) / total[:, None]
 
-    color = gathered(answer.color) if answer.color is not None else middle.new_zeros(len(edges), 3)
-    logits = gathered(answer.logits) if answer.logits is not None else None
+    color = gathered([answer.color for answer in answers]) if COLOR in want else middle.new_zeros(len(edges), 3)
+    labelled = LOGITS in want and field.outputs > 0
+    logits = gathered([answer.logits for answer in answers]) if labelled else None
     return RenderedRays(color, depth, logits, opacity, variance)
 
 
@@ -166,13 +173,13 @@ def _first_crossing(field: Field, origins: Tensor, directions: Tensor, near: flo
         if not len(active):
             break
         here = t[active]
-        sdf = field.query(origins[active] + here[:, None] * directions[active], want=(GEOMETRY,)).sdf
+        sdf = _sdf(field, origins[active] + here[:, None] * directions[active])
         front, before = last_sdf[active], last_t[active]
         crossed = (sdf <= 0) & (front > 0)
         share = front / (front - sdf).clamp(min=1e-9)
         crossing[active] = torch.where(crossed, before + share * (here - before), crossing[active])
         last_t[active], last_sdf[active] = here, sdf
-        step = (_SAFETY * sdf).clamp(_SHORTEST_STEP * truncation, _LONGEST_STEP * truncation) / speed[active]
+        step = (_SAFETY * sdf.abs()).clamp(_SHORTEST_STEP * truncation, _LONGEST_STEP * truncation) / speed[active]
         t[active] = here + step
         active = active[~crossed & (here < end[active])]
     return crossing
@@ -206,7 +213,7 @@ def render_view(
     want: tuple[str, ...] = (COLOR, LOGITS),
     near: float = 0.05,
     far: float = 30.0,
-    chunk: int = 2048,
+    chunk: int = 32768,
 ) -> RenderedView:
     """Render what a camera sees.
 

@@ -7,9 +7,10 @@ import scipy.sparse as sp
 
 from ..surface.features import EdgeGraph
 
-BAND_RINGS = 3  # vertices this many edges from a label border are decided anew
-ROUNDS = 6  # of neighbour averaging inside the band
-PRIOR = 0.15  # pull towards the superpoint's own answer, against 1 for a neighbour without a boundary between
+BAND_RINGS = 2  # vertices this many edges from a label border are decided anew
+ROUNDS = 4  # in which the band is decided
+PRIOR = 1.0  # pull towards the superpoint's own answer; a neighbour without a boundary between counts 1
+SETTLED = 0.8  # probability from which a superpoint's side of a border is not asked again
 MARK_RINGS = 3  # around a mark whose label the superpoint does not have
 MARK_LAB = 8.0
 SPLIT_VOXELS = 4.0  # distances at which a vertex belongs to another mark: space, colour
@@ -32,60 +33,64 @@ class Borders:
 
     def around(self, vertices: np.ndarray, rings: int) -> np.ndarray:
         """The vertices at most ``rings`` edges away, themselves included, ascending."""
-        found = frontier = np.unique(vertices)
+        found = np.zeros(len(self.ids), bool)
+        found[vertices] = True
+        frontier = np.flatnonzero(found)
         for _ in range(rings):
-            frontier = np.setdiff1d(self._adjacent(frontier), found, assume_unique=True)
-            if not len(frontier):
-                break
-            found = np.union1d(found, frontier)
-        return found
+            reached = self._adjacent(frontier)
+            frontier = np.unique(reached[~found[reached]])
+            found[frontier] = True
+        return np.flatnonzero(found)
 
     def _adjacent(self, vertices: np.ndarray) -> np.ndarray:
+        """Neighbours of the vertices, with repetitions."""
         start, stop = self.neighbours.indptr[vertices], self.neighbours.indptr[vertices + 1]
         length = stop - start
         offsets = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-        return np.unique(self.neighbours.indices[np.repeat(start, length) + offsets])
+        return self.neighbours.indices[np.repeat(start, length) + offsets]
 
-    def band(self, choice: np.ndarray) -> np.ndarray:
-        """Vertices near edges between superpoints of different choice; ``choice`` is (V,)."""
+    def band(self, choice: np.ndarray, settled: np.ndarray) -> np.ndarray:
+        """Vertices near edges between superpoints of different choice of which one is not settled.
+
+        Args:
+            choice: (V,) column that each vertex has.
+            settled: (S,) bool.
+        """
         a, b = self._crossing.T
-        return self.around(self._crossing[choice[a] != choice[b]].ravel(), BAND_RINGS)
+        open_border = (choice[a] != choice[b]) & ~(settled[self.ids[a]] & settled[self.ids[b]])
+        return self.around(self._crossing[open_border].ravel(), BAND_RINGS)
 
     def refine(self, choice: np.ndarray, probability: np.ndarray, band: np.ndarray) -> np.ndarray:
         """Decide the band's vertices again, looking across edges only where the scan shows no boundary.
 
-        A few rounds of a random walk that is clamped outside the band and restarted at the superpoint's answer.
+        Iterated conditional modes (Besag 1986): in each round a vertex takes the label of the neighbour that is most
+        like it when that label has more support around it, with a pull towards its superpoint's own answer.
 
         Args:
             choice: (V,) column of ``probability`` that each vertex has now.
-            probability: (S, C).
-            band: (B,) vertices.
+            probability: (S, C), C at most 65,536.
+            band: (B,) vertices, each with at least one neighbour.
 
         Returns:
             (B,) new columns.
         """
-        used = np.unique(np.concatenate([choice[band], choice[self._adjacent(band)]]))
-        column = np.full(probability.shape[1], -1)
-        column[used] = np.arange(len(used))
-        prior = np.ascontiguousarray(probability[:, used][self.ids[band]])
         rows = self.neighbours[band]
-        place = np.full(len(choice), -1)
-        place[band] = np.arange(len(band))
-        inner = place[rows.indices] >= 0
+        weight, start = rows.data, rows.indptr[:-1]
         of = np.repeat(np.arange(len(band)), np.diff(rows.indptr))
-        inside = sp.csr_matrix(
-            (rows.data[inner], (of[inner], place[rows.indices[inner]])), shape=(len(band), len(band)), dtype=np.float32
-        )
-        fixed = sp.csr_matrix(
-            (rows.data[~inner], (of[~inner], column[choice[rows.indices[~inner]]])), shape=(len(band), len(used))
-        ).toarray()
-        total = PRIOR + np.bincount(of, weights=rows.data, minlength=len(band))[:, None].astype(np.float32)
-        constant = ((PRIOR * prior + fixed) / total).astype(np.float32)
-        inside = sp.diags(1 / total[:, 0]) @ inside
-        state = prior
+        rank = (weight.astype(np.float64) * (1 << 30)).astype(np.int64) << 16
+        superpoint = self.ids[band]
+        choice = choice.copy()
         for _ in range(ROUNDS):
-            state = constant + inside @ state
-        return used[state.argmax(axis=1)]
+            own, around = choice[band], choice[rows.indices]
+            differs = around != own[of]
+            best = np.maximum.reduceat(np.where(differs, rank | around, -1), start)
+            other = np.where(best >= 0, best & 0xFFFF, own)
+            for_own = np.bincount(of, weights=weight * ~differs, minlength=len(band))
+            for_other = np.bincount(of, weights=weight * (around == other[of]), minlength=len(band))
+            for_own += PRIOR * probability[superpoint, own]
+            for_other += PRIOR * probability[superpoint, other]
+            choice[band] = np.where(for_other > for_own, other, own)
+        return choice[band]
 
     def patch(self, vertex: int) -> np.ndarray:
         """The vertices around a mark that look like it and hang together with it."""

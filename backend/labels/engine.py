@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..surface.features import edge_graph
+from ..surface.features import components, edge_graph
 from ..surface.surface import Superpoints, Surface
-from .boundary import Borders, nearest_site
+from .boundary import SETTLED, Borders, nearest_site
 from .placement import PlacedMark
 from .posterior import Evidence, GraphKernel, Posterior, posterior
 from .tree import LabelTree
 
+HALF_REACH = 0.05  # correlation with the marks at which confidence falls to half
 UNSETTLED = 0.5  # confidence below which a vertex counts as undecided
 
 
@@ -65,6 +66,7 @@ class LabelEngine:
         self._borders = Borders(edge_graph(surface), superpoints.ids)
         self._order = np.argsort(superpoints.ids, kind="stable")
         self._start = np.concatenate([[0], np.cumsum(superpoints.sizes)])
+        self._piece = components(superpoints.edges, len(superpoints.sizes))
 
     def predict(self, tree: LabelTree, placed: Sequence[PlacedMark]) -> Prediction:
         """Labels for a set of marks; independent of their order in the list and of earlier predictions.
@@ -80,7 +82,7 @@ class LabelEngine:
             return Prediction(np.zeros(0, np.int32), nothing, np.zeros(count, np.uint16), np.zeros(count, np.float32))
         split = self._split(tree, sites)
         found = posterior(self._kernel, tree, self._evidence(sites, split))
-        choice, sure = self._decide(found)
+        choice, sure = self._decide(found, sites)
         for vertices, owner in split.values():
             self._settle(tree, found, sites, choice, sure, vertices, owner)
         self._put_marks(tree, found, sites, choice, sure)
@@ -145,16 +147,19 @@ class LabelEngine:
         values = np.array([rows[key] for key in keys]).reshape(-1, 2).T
         return Evidence(columns[0], columns[1], columns[2], values[0], values[1])
 
-    def _decide(self, found: Posterior) -> tuple[np.ndarray, np.ndarray]:
+    def _decide(self, found: Posterior, sites: _Sites) -> tuple[np.ndarray, np.ndarray]:
         """Column of ``found.uids`` (V,) int64, -1 for none, and confidence (V,), with borders refined."""
         ids = self.superpoints.ids
         best = found.probability.argmax(axis=1)
         largest = found.probability.max(axis=1)
-        # Nothing is claimed beyond the reach of every mark, nor where the unlabelled rest is more likely.
-        known = (found.support > 1e-9) & (largest > 1 - found.probability.sum(axis=1))
-        sure = largest * np.sqrt(found.support)
+        # A single label claims only what hangs together with it; nor is anything claimed that is likelier unlabelled.
+        known = largest > 1 - found.probability.sum(axis=1)
+        if len(found.uids) == 1:
+            known &= np.isin(self._piece, self._piece[sites.superpoints[sites.signs > 0]])
+        reach = np.sqrt(found.support)
+        sure = largest * reach / (reach + HALF_REACH)
         choice = best[ids]
-        band = self._borders.band(choice)
+        band = self._borders.band(choice, largest > SETTLED)
         if len(band):
             choice[band] = self._borders.refine(choice, found.probability, band)
         choice[~known[ids]] = -1
@@ -195,14 +200,13 @@ class LabelEngine:
     def _put_marks(
         self, tree: LabelTree, found: Posterior, sites: _Sites, choice: np.ndarray, sure: np.ndarray
     ) -> None:
-        exact = np.array([self._as_marked(tree, found, sites, k) for k in range(len(sites))])
-        wanted = [k for k in range(len(sites)) if sites.signs[k] > 0 or choice[sites.vertices[k]] != exact[k]]
-        needs = [k for k in wanted if self._contradicted(tree, found, sites, k, choice)]
-        for k in needs:
-            patch = self._borders.patch(int(sites.vertices[k]))
-            choice[patch] = exact[k]
-        for k in needs:
-            choice[sites.vertices[k]] = exact[k]
+        needs = [k for k in range(len(sites)) if self._contradicted(tree, found, sites, k, choice)]
+        exact = [self._as_marked(tree, found, sites, k) for k in needs]
+        for k, column in zip(needs, exact, strict=True):
+            choice[self._borders.patch(int(sites.vertices[k]))] = column
+        for k in range(len(sites)):
+            if self._contradicted(tree, found, sites, k, choice):
+                choice[sites.vertices[k]] = self._as_marked(tree, found, sites, k)
         sure[sites.vertices] = 1.0
 
     def _contradicted(self, tree: LabelTree, found: Posterior, sites: _Sites, k: int, choice: np.ndarray) -> bool:

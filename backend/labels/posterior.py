@@ -16,10 +16,12 @@ from ..surface.surface import Superpoints
 from .tree import ROOT, LabelTree
 
 LAPLACIAN_SHIFT = 3e-3
-FEATURE_WEIGHT = 0.3
-FEATURE_WIDTH = 1.5
+FEATURE_WEIGHT = 0.2  # of looking alike anywhere, and again of looking alike nearby
+NEARBY = 1.0  # metres
+FEATURE_WIDTH = 3.0
 RIDGE = 0.02
-SHARPNESS = 8.0
+SHARPNESS = 8.0  # of the softmax over scores relative to how much a superpoint is reached by marks at all
+REACHED = 0.1  # scores shrink with the distance from marks; below this reach they are taken as they are
 NEGATIVE_TARGET = -0.5
 SUPPORT_EPSILON = 1e-6
 
@@ -50,12 +52,10 @@ class GraphKernel:
     def __init__(self, superpoints: Superpoints):
         count = len(superpoints.sizes)
         diffusion = _diffusion(superpoints, count)
-        features = torch.from_numpy(superpoints.features)
-        squared = (features**2).sum(dim=1)
-        distance = features @ features.T
-        distance.mul_(-2).add_(squared[:, None]).add_(squared[None, :]).clamp_(min=0)
-        distance.mul_(-FEATURE_WIDTH / features.shape[1]).exp_()
-        self.matrix = diffusion.add_(distance, alpha=FEATURE_WEIGHT).div_(1 + FEATURE_WEIGHT)
+        alike = _radial(superpoints.features * np.sqrt(FEATURE_WIDTH / superpoints.features.shape[1]))
+        nearby = _radial((superpoints.centers - superpoints.centers.mean(axis=0)) / (np.sqrt(2) * NEARBY))
+        alike.mul_(nearby.add_(1))
+        self.matrix = diffusion.add_(alike, alpha=FEATURE_WEIGHT).div_(1 + 2 * FEATURE_WEIGHT)
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -86,6 +86,14 @@ class GraphKernel:
         return (whitened**2).sum(dim=0).clamp_(0, 1).numpy()
 
 
+def _radial(points: np.ndarray) -> torch.Tensor:
+    """exp(-squared distance) between the rows of (S, D), (S, S) float32."""
+    rows = torch.from_numpy(points.astype(np.float32))
+    squared = (rows**2).sum(dim=1)
+    product = rows @ rows.T
+    return product.mul_(2).sub_(squared[:, None]).sub_(squared[None, :]).clamp_(max=0).exp_()
+
+
 def _diffusion(superpoints: Superpoints, count: int) -> torch.Tensor:
     affinity = torch.zeros(count, count)
     a, b = torch.from_numpy(superpoints.edges.astype(np.int64)).T
@@ -114,8 +122,9 @@ def posterior(kernel: GraphKernel, tree: LabelTree, evidence: Evidence) -> Poste
     column = {int(uid): k for k, uid in enumerate(uids)}
     mass = {ROOT: np.ones(len(kernel), np.float32)}
     below = tree.reachable(uids.tolist())
+    support = kernel.support(*_observed(evidence, positive))
     for node, children in below.items():
-        conditional = _among_children(kernel, tree, evidence, node, children)
+        conditional = _among_children(kernel, tree, evidence, children, support if node == ROOT else None)
         commit = _commitment(kernel, tree, evidence, node)
         for k, child in enumerate(children):
             mass[child] = mass[node] * commit * conditional[:, k]
@@ -124,8 +133,7 @@ def posterior(kernel: GraphKernel, tree: LabelTree, evidence: Evidence) -> Poste
     for uid, k in column.items():
         if uid not in below:
             probability[:, k] = mass[uid]
-    nodes, noise = _observed(evidence, positive)
-    return Posterior(uids, probability, kernel.support(nodes, noise))
+    return Posterior(uids, probability, support)
 
 
 def _observed(evidence: Evidence, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,30 +144,32 @@ def _observed(evidence: Evidence, chosen: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _among_children(
-    kernel: GraphKernel, tree: LabelTree, evidence: Evidence, node: int, children: list[int]
+    kernel: GraphKernel, tree: LabelTree, evidence: Evidence, children: list[int], support: np.ndarray | None
 ) -> np.ndarray:
-    """(S, children) conditional probabilities; rows sum to 1, or to less where all children are denied."""
-    child_of = {
-        label: next((c for c in children if tree.is_under(label, c)), -1) for label in set(evidence.labels.tolist())
-    }
-    child = np.array([child_of[label] for label in evidence.labels.tolist()])
-    positive = (evidence.signs > 0) & (child >= 0)
+    """(S, children) conditional probabilities; rows sum to 1, or to less where all children are denied.
+
+    ``support`` (S,) is that of all positive marks at or under the children, where it is known already.
+    """
+    labels, at = np.unique(evidence.labels, return_inverse=True)
+    under = [[k for k, child in enumerate(children) if tree.is_under(label, child)] for label in labels.tolist()]
+    column = np.array([found[0] if found else -1 for found in under])[at]
+    positive = (evidence.signs > 0) & (column >= 0)
     denied = [np.flatnonzero((evidence.signs < 0) & (evidence.labels == c)) for c in children]
     alone = len(children) == 1
     if alone and not len(denied[0]):
         return np.ones((len(kernel), 1), np.float32)
     nodes, noise = _observed(evidence, positive)
     targets = np.full((len(nodes), len(children)), -0.5 if alone else -1 / len(children))
-    column = np.array([children.index(c) if c >= 0 else -1 for c in child])
-    np.add.at(
-        targets, (np.searchsorted(nodes, evidence.superpoints[positive]), column[positive]), evidence.shares[positive]
-    )
+    rows = np.searchsorted(nodes, evidence.superpoints[positive])
+    np.add.at(targets, (rows, column[positive]), evidence.shares[positive])
     score = kernel.regress(nodes, targets, noise)
+    support = kernel.support(nodes, noise) if support is None else support
+    sharpness = SHARPNESS / (np.sqrt(support) + REACHED)
     for k, rows in enumerate(denied):
         if len(rows):
             score[:, k] = _with_denials(kernel, evidence, rows, nodes, targets[:, k], noise)
-    odds = np.exp(SHARPNESS * (score - score.max(axis=1, keepdims=True)))
-    rest = np.exp(-SHARPNESS * score.max(axis=1)) if alone else 0.0
+    odds = np.exp(sharpness[:, None] * (score - score.max(axis=1, keepdims=True)))
+    rest = np.exp(-sharpness * score.max(axis=1)) if alone else 0.0
     for k, rows in enumerate(denied):
         claimed = evidence.superpoints[positive & (column == k)]
         odds[np.setdiff1d(evidence.superpoints[rows], claimed), k] = 0

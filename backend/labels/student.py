@@ -18,20 +18,23 @@ import torch
 
 from ..captures.capture import Capture, Intrinsics
 from ..errors import UserError
-from ..field.field import COLOR, Field, FieldConfig
+from ..field.field import Field
 from ..field.persistence import load, save
-from ..field.rendering import render_view
-from ..field.sampling import PointSampler, build_pool, scene_box, start_distances
-from ..field.training import FieldTrainer, Marks, PointCache, TrainingConfig
+from ..field.rendering import render_rays
+from ..field.sampling import PointSampler, build_pool
+from ..field.training import FieldTrainer, Marks, PointCache, TrainingConfig, new_field
 from ..surface.fusion import Volume, fuse
 from ..surface.surface import Superpoints, Surface
 from .engine import Prediction
 from .placement import PlacedMark
+from .views import LabelView
 
 AGREEMENT = 0.97  # with the teacher where it is sure, before the field may speak
 SURE = 0.6
 PROBES = 20_000
 CACHE_POINTS = 1 << 15
+RAYS = 4096  # rendered at a time
+NEAR, FAR = 0.05, 30.0  # metres
 CONFIG = TrainingConfig()
 
 
@@ -61,16 +64,16 @@ class Student:
         self._assignment = torch.from_numpy(superpoints.ids).long()
         self._codes: list[torch.Tensor] = []
         self._cache: PointCache | None = None
-        self._task: int | None = None
+        self._columns: np.ndarray | None = None  # uids that the field's label outputs stand for
         field = self._saved_field()
         if field is not None:
             self._trainer = FieldTrainer(field, None, device, CONFIG)
             return
         volume = volume if volume is not None else fuse(capture, check, device=str(device))
-        pool = build_pool(capture, volume, check)
-        field = Field(FieldConfig(truncation=volume.truncation), scene_box(surface, 4 * volume.truncation))
-        field.start_from(start_distances(field.start_points(), surface, volume, 3 * volume.truncation))
-        self._trainer = FieldTrainer(field, PointSampler(pool), device, CONFIG)
+        broken = {one.name for one in volume.left_out}
+        readable = replace(capture, frames=tuple(frame for frame in capture.frames if frame.name not in broken))
+        pool = build_pool(readable, volume, check)
+        self._trainer = FieldTrainer(new_field(surface, volume), PointSampler(pool), device, CONFIG)
 
     def _saved_field(self) -> Field | None:
         if self._stem is None or not self._stem.with_name(self._stem.name + ".json").exists():
@@ -94,7 +97,7 @@ class Student:
     @property
     def labels_done(self) -> bool:
         """Whether the field has learnt the posterior that it was last given."""
-        return self._task is not None and self._trainer.labels_done
+        return self._columns is not None and self._trainer.labels_done
 
     def geometry_slice(self, seconds: float) -> float | None:
         """Train geometry and colour for about so long; the loss, or None when no step was taken. Raises UserError."""
@@ -123,11 +126,11 @@ class Student:
 
     def forget_labels(self) -> None:
         """The posterior changed: the next `label_slice` starts anew."""
-        self._task = None
+        self._columns = None
 
     def label_slice(self, prediction: Prediction, marks: Sequence[PlacedMark], seconds: float) -> float | None:
         """Learn the posterior for about so long; always the same steps from the same seed. The last loss."""
-        if self._task is None:
+        if self._columns is None:
             self._start(prediction, marks)
         end, loss = time.perf_counter() + seconds, None
         while not self._trainer.labels_done and time.perf_counter() < end:
@@ -150,7 +153,7 @@ class Student:
             marks=taught,
             assignment=self._assignment,
         )
-        self._task = len(known)
+        self._columns = prediction.uids
 
     def refined(self, prediction: Prediction, marks: Sequence[PlacedMark]) -> Prediction:
         """The posterior, decided by the field where it is unsure; the posterior itself if they do not agree."""
@@ -175,9 +178,28 @@ class Student:
         codes = PointCache(self._cache.code[torch.from_numpy(vertices).to(self._cache.code.device)])
         return self._trainer.query_labels(codes).cpu().numpy()
 
-    def picture(self, intrinsics: Intrinsics, camera_to_scene: np.ndarray, depth_guess: np.ndarray) -> np.ndarray:
-        """The field's colour picture (H, W, 3) uint8 of a camera, by volume rendering near the known surface."""
-        view = render_view(
-            self._trainer.field, intrinsics, camera_to_scene, lambda f, text: None, depth_guess, want=(COLOR,)
-        )
-        return view.color
+    def fill(self, view: LabelView, intrinsics: Intrinsics, camera_to_scene: np.ndarray) -> LabelView:
+        """A view whose holes, where the scan has no surface, show what the field has there.
+
+        Volume rendering of colour, depth and label logits along those rays (iLabel, Equation 2). Where the scan has a
+        surface its own colours are sharper and its labels the same.
+        """
+        rows, columns = np.nonzero(view.depth <= 0)
+        if not self.geometry_done or not len(rows):
+            return view
+        pixels = np.stack([columns, rows], 1).astype(np.float64)
+        rays = intrinsics.unproject(pixels, np.ones(len(pixels))) @ camera_to_scene[:3, :3].T
+        directions = torch.from_numpy(rays.astype(np.float32)).to(self._trainer.device)
+        origin = torch.from_numpy(camera_to_scene[:3, 3].astype(np.float32)).to(directions)
+        color, depth, labels = view.color.copy(), view.depth.copy(), view.labels.copy()
+        for start in range(0, len(rows), RAYS):
+            some = directions[start : start + RAYS]
+            with torch.no_grad():
+                seen = render_rays(self._trainer.field, origin.expand_as(some), some, NEAR, FAR)
+            hit = (seen.opacity > 0.5).cpu().numpy()
+            at = rows[start : start + RAYS][hit], columns[start : start + RAYS][hit]
+            color[at] = (seen.color.cpu().numpy()[hit] * 255).round().astype(np.uint8)
+            depth[at] = seen.depth.cpu().numpy()[hit]
+            if self.labels_done and seen.logits is not None:
+                labels[at] = self._columns[seen.logits.argmax(1).cpu().numpy()[hit]]
+        return replace(view, color=color, depth=depth, labels=labels)

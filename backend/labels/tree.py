@@ -55,7 +55,7 @@ class LabelTree:
 
     def is_under(self, uid: int, ancestor: int) -> bool:
         """Whether a node is the ancestor or lies somewhere under it."""
-        return ancestor == ROOT or ancestor in self.path(uid)
+        return ancestor in (ROOT, uid) or ancestor in self.path(uid)
 
     def leaves(self, uid: int = ROOT) -> list[int]:
         """Uids without children at or under a node, in document order of the walk down."""

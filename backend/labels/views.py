@@ -24,7 +24,7 @@ class LabelView:
     labels: np.ndarray  # uint16 uids, 0 = unlabelled
     confidence: np.ndarray  # float32 0..1
     depth: np.ndarray  # float32 z-depth in metres, 0 = no surface
-    color: np.ndarray | None  # (H, W, 3) uint8
+    color: np.ndarray  # (H, W, 3) uint8, of the scan
 
 
 def label_view(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..surface.raster import shade_preview
 from .separation import SeparationResult
 
 
@@ -15,8 +16,6 @@ def previews(
     progress: Callable[[float, str], None] = lambda fraction, text: None,
 ) -> list[np.ndarray]:
     """One (size, size, 4) uint8 RGBA picture per object, row 0 on top, the background transparent."""
-    from ..surface.raster import shade_preview
-
     pictures = []
     for index, made in enumerate(result.objects):
         progress(index / len(result.objects), f"Drawing {made.name}")

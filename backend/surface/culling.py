@@ -2,79 +2,64 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 
 from ..captures.capture import Intrinsics
-from .depth import MIN_SCALE
-from .volume import SIDE
 
 NEAR = 0.05  # metres
-FIRST_MIP, MIP_LEVELS = 3, 9  # 8 to 2048 pixels
+FIRST_MIP, MIP_LEVELS = 2, 10  # 4 to 2048 pixels
+CORNERS = (0, 7, 56, 63, 448, 455, 504, 511)  # voxels of a block
 
 
-def classify(
-    corners: torch.Tensor, local: torch.Tensor, depth: torch.Tensor, camera: Intrinsics, voxel: float, truncation: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Sort blocks by what a frame says of them, from the depth range under each block's bounding sphere.
+def seen_blocks(
+    corners: torch.Tensor, local: torch.Tensor, limit: torch.Tensor, intrinsics: Intrinsics
+) -> torch.Tensor:
+    """Blocks that may hold a voxel which a frame observes: in view, and not wholly behind what it saw there.
 
     Args:
-        corners: (B, 3) homogeneous pixels of the blocks' first voxels; local: (512, 3), to add for the others.
+        corners: (B, 3) homogeneous pixels (u z, v z, z) of the blocks' first voxels.
+        local: (512, 3), to add for the others.
+        limit: (H, W) largest z that each pixel still says something about, 0 = none.
+        intrinsics: of the limit.
 
     Returns:
-        Rows to update voxel by voxel; rows wholly in seen free space; the place (B,) of each block's centre in a flat
-        map with a rim of one pixel.
+        Rows (R,) int64, ascending. Blocks that cross the camera's plane are left out.
     """
-    device = corners.device
-    center = corners + local.mean(0)
-    radius = 0.5 * math.sqrt(3.0) * SIDE * voxel
-    z = center[:, 2]
-    u, v = center[:, 0] / z.clamp(min=NEAR), center[:, 1] / z.clamp(min=NEAR)
-    # A sphere off the axis projects longer than f r / z; its tangent cone is bounded by the factor below.
-    widest = max(camera.cx, camera.width - camera.cx) / camera.fx, max(camera.cy, camera.height - camera.cy) / camera.fy
-    reach = max(camera.fx, camera.fy) * radius * (1 + math.hypot(*widest)) / (z - radius).clamp(min=NEAR) + 1
-    visible = (z - radius > NEAR) & (u + reach > 0) & (u - reach < camera.width - 1)
-    visible &= (v + reach > 0) & (v - reach < camera.height - 1)
+    height, width = limit.shape
+    points = corners[:, None] + local[list(CORNERS)]
+    z = points[..., 2]
+    nearest = z.amin(1)
+    uv = points[..., :2] / z.clamp(min=NEAR)[..., None]
+    low, high = uv.amin(1), uv.amax(1)
+    visible = (nearest > NEAR) & (high > -0.5).all(1) & (low[:, 0] < width - 0.5) & (low[:, 1] < height - 0.5)
     rows = visible.nonzero()[:, 0]
-    u, v, z, reach = u[rows], v[rows], z[rows], reach[rows]
-    nearest, farthest = _depth_range(depth, u, v, reach)
-    whole = (u - reach >= 0) & (u + reach <= camera.width - 1) & (v - reach >= 0) & (v + reach <= camera.height - 1)
-    free = whole & (nearest > 0) & (z + radius < nearest - truncation / MIN_SCALE)
-    hidden = (farthest <= 0) | (z - radius > farthest + truncation / MIN_SCALE)
-    pixel = torch.zeros(len(corners), dtype=torch.int64, device=device)
-    pixel[rows] = v.round().long().clamp(0, camera.height - 1) * camera.width + u.round().long().clamp(
-        0, camera.width - 1
-    )
-    return rows[~free & ~hidden], rows[free], pixel
+    farthest = _largest(limit, low[rows], high[rows])
+    return rows[nearest[rows] <= farthest]
 
 
-def _depth_range(
-    depth: torch.Tensor, u: torch.Tensor, v: torch.Tensor, reach: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bounds of the smallest and largest depth (P,) within +-reach (P,) pixels of (u, v), 0 counting as a depth.
+def _largest(image: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Bound (P,) of the largest value of an image (H, W) in windows from pixel ``low`` to ``high`` (P, 2).
 
-    From a pyramid of minima and maxima: at the level whose texels are as wide as the window, it touches 2 x 2 texels.
+    From a pyramid of maxima: at the level whose texels are at least as wide as the window, it touches 2 x 2 texels.
     """
-    height, width = depth.shape
-    lowest, highest = [], []
-    widths, starts, start = [], [], 0
-    low, high = -depth[None], depth[None]
+    height, width = image.shape
+    levels, widths, starts, start = [], [], [], 0
+    level_image = image[None]
     for level in range(MIP_LEVELS):
-        kernel = 1 << FIRST_MIP if level == 0 else 2
-        low, high = (F.max_pool2d(image, kernel, ceil_mode=True) for image in (low, high))
-        lowest.append(low.reshape(-1))
-        highest.append(high.reshape(-1))
-        widths.append(low.shape[2])
+        level_image = F.max_pool2d(level_image, 1 << FIRST_MIP if level == 0 else 2, ceil_mode=True)
+        levels.append(level_image.reshape(-1))
+        widths.append(level_image.shape[2])
         starts.append(start)
-        start += low.shape[1] * low.shape[2]
-    lowest, highest = torch.cat(lowest), torch.cat(highest)
-    level = (torch.log2(2 * reach).ceil().long() - FIRST_MIP).clamp(0, MIP_LEVELS - 1)
-    size = (1 << (level + FIRST_MIP)).float()
-    widths = torch.tensor(widths, device=depth.device)[level]
-    starts = torch.tensor(starts, device=depth.device)[level]
-    left, right = ((side.clamp(0, width - 1) / size).long() for side in (u - reach, u + reach))
-    top, bottom = ((side.clamp(0, height - 1) / size).long() for side in (v - reach, v + reach))
-    texels = torch.stack([starts + y * widths + x for x in (left, right) for y in (top, bottom)])
-    return -lowest[texels].amax(0), highest[texels].amax(0)
+        start += level_image.shape[1] * level_image.shape[2]
+    pyramid = torch.cat(levels)
+    last = torch.tensor([width - 1, height - 1], device=image.device)
+    low, high = (torch.minimum(side.round().clamp(min=0).long(), last) for side in (low, high))
+    span = (high - low + 1).amax(1)
+    level = (torch.log2(span.float()).ceil().long() - FIRST_MIP).clamp(0, MIP_LEVELS - 1)
+    widths = torch.tensor(widths, device=image.device)[level]
+    starts = torch.tensor(starts, device=image.device)[level]
+    shift = (level + FIRST_MIP)[:, None]
+    low, high = low >> shift, high >> shift
+    texels = torch.stack([starts + y * widths + x for x in (low[:, 0], high[:, 0]) for y in (low[:, 1], high[:, 1])])
+    return pyramid[texels].amax(0)

@@ -12,6 +12,7 @@ from ..captures.capture import Intrinsics
 STEEPEST = math.tan(math.radians(80.0))  # depth change per metre sideways above which two pixels are not one surface
 NOISE = 0.003  # metres; steps below this are quantisation, not edges
 MIN_AGREEING = 4  # of 8 neighbours: a straight silhouette keeps 5, the corner of a box 3 to 4, a mixed pixel 2
+MAX_WEIGHT = 4.0  # that of half a metre: below, sensors do not get better, and rigs show in the picture
 MIN_SCALE = 0.3  # metres of distance per metre of z: bounds what noisy normals can do
 _DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -77,7 +78,7 @@ def confidence(depth: torch.Tensor, intrinsics: Intrinsics, step: int = 1) -> tu
         step: half width of the difference stencil in pixels; about half a voxel, so that noise averages out.
 
     Returns:
-        weight (H, W): cos / z^2, 0 where there is no depth; scale (H, W): metres of distance per metre of z.
+        weight (H, W): cos min(1 / z^2, 4), 0 where there is no depth; scale (H, W): metres of distance per metre of z.
     """
     seen = (depth > 0).to(depth.dtype)  # masks multiply: torch.where is many times slower on a CPU
     inverse = seen / depth.clamp(min=1e-3)
@@ -89,7 +90,7 @@ def confidence(depth: torch.Tensor, intrinsics: Intrinsics, step: int = 1) -> tu
     normal = torch.sqrt(du * du + dv * dv + (inverse - x * du - y * dv) ** 2)
     ray = torch.sqrt(x * x + y * y + 1.0)
     scale = inverse / normal.clamp(min=1e-9)
-    weight = scale / ray * inverse * inverse
+    weight = scale / ray * (inverse * inverse).clamp(max=MAX_WEIGHT) * seen
     return weight, scale.clamp(min=MIN_SCALE) * seen
 
 

@@ -199,13 +199,18 @@ def shade_preview(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, s
     normals = _smooth_normals(facing, faces, len(vertices))
     flat = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-30)
     light = _light(interpolate(result, faces, normals), flat[result.face], axes)
-    linear = _to_linear(interpolate(result, faces, colors) / 255.0) * light[..., None]
-    covered = (result.face >= 0).astype(np.float64)[..., None]
-    blocks = (size, SUPERSAMPLING, size, SUPERSAMPLING, -1)
-    alpha = covered.reshape(blocks).mean((1, 3))
-    linear = (linear * covered).reshape(blocks).mean((1, 3)) / np.maximum(alpha, 1e-9)
+    srgb = interpolate(result, faces, colors.astype(np.float32) / 255.0)
+    covered = (result.face >= 0).astype(np.float32)[..., None]
+    alpha = _coarser(covered)
+    linear = _coarser(_to_linear(srgb) * light[..., None].astype(np.float32) * covered) / np.maximum(alpha, 1e-6)
     rgba = np.concatenate([_to_srgb(linear.clip(0.0, 1.0)), alpha], -1)
     return (rgba * 255.0).round().astype(np.uint8)
+
+
+def _coarser(image: np.ndarray) -> np.ndarray:
+    """Mean over squares of SUPERSAMPLING pixels."""
+    step = SUPERSAMPLING
+    return sum(image[y::step, x::step] for y in range(step) for x in range(step)) / step**2
 
 
 def _three_quarter(facing: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ def update_pictures(scene: bpy.types.Scene, capture: dict[str, Any]) -> None:
 
 
 def frame_in_viewports(scene: bpy.types.Scene, item: bpy.types.Object) -> None:
-    """Select an object and fit every 3D viewport to it."""
+    """Make an object the active one and fit every 3D viewport to it."""
     layer = scene.view_layers[0]
     for other in layer.objects:
         other.select_set(other == item)
@@ -101,3 +101,4 @@ def frame_in_viewports(scene: bpy.types.Scene, item: bpy.types.Object) -> None:
             if area.type == "VIEW_3D" and region is not None:
                 with bpy.context.temp_override(window=window, area=area, region=region):
                     bpy.ops.view3d.view_selected()
+    item.select_set(False)  # its outline would hide the edges that are clicked on

@@ -137,7 +137,7 @@ def _load(data: bpy.types.Camera, path: str) -> str | None:
         return f"The picture {os.path.basename(path)} of this keyframe cannot be read."
     background = data.background_images.new()
     background.image = image
-    background.alpha, background.display_depth, background.frame_method = 0.6, "FRONT", "STRETCH"
+    background.alpha, background.display_depth, background.frame_method = 0.5, "FRONT", "STRETCH"
     data.show_background_images = True
     return None
 

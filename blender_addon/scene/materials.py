@@ -24,10 +24,14 @@ def scan_material() -> bpy.types.Material:
 
 
 def show_attributes_in_viewports(scene: bpy.types.Scene) -> None:
-    """Let every 3D viewport that shows the scene draw colour attributes in solid mode."""
+    """Let every 3D viewport that shows the scene draw colour attributes in solid mode.
+
+    The lines from each camera to the scan that carries it are switched off: there may be a thousand.
+    """
     screens = {window.screen for window in bpy.context.window_manager.windows if window.scene == scene}
     for screen in screens or set(bpy.data.screens):
         for area in screen.areas:
             for space in area.spaces:
                 if space.type == "VIEW_3D":
                     space.shading.color_type = "VERTEX"
+                    space.overlay.show_relationship_lines = False

@@ -77,7 +77,7 @@ def fill(mesh: bpy.types.Mesh, made: Topology) -> Iterator[None]:
     photo = with_alpha(made.colors.astype(np.float32) / 255)
     mesh.attributes[PHOTO].data.foreach_set("color_srgb", photo.ravel())
     yield
-    grey = with_alpha(unlabelled_colors(made.colors))
+    grey = with_alpha(np.repeat(unlabelled_grey(made.colors)[:, None], 3, axis=1))
     mesh.attributes[LABELS].data.foreach_set("color_srgb", grey.ravel())
     show_colors(mesh, PHOTO)
     yield
@@ -91,34 +91,41 @@ def with_alpha(rgb: np.ndarray) -> np.ndarray:
     return rgba
 
 
-def unlabelled_colors(photo: np.ndarray) -> np.ndarray:
-    """(V, 3) uint8 photo colours as the (V, 3) float32 dark grey of an unlabelled surface."""
-    grey = (photo.astype(np.float32) / 255) @ LUMINANCE * UNLABELLED_DARK + UNLABELLED_BASE
-    return np.repeat(grey[:, None], 3, axis=1)
+def unlabelled_grey(photo: np.ndarray) -> np.ndarray:
+    """(V, 3) uint8 photo colours as the (V,) float32 dark grey of an unlabelled surface."""
+    return (photo @ (LUMINANCE * np.float32(UNLABELLED_DARK / 255))) + np.float32(UNLABELLED_BASE)
 
 
-def label_colors(
-    labels: np.ndarray, confidence: np.ndarray, photo: np.ndarray, colors: Mapping[int, tuple[float, float, float]]
+def shaded_colors(
+    labels: np.ndarray, confidence: np.ndarray, grey: np.ndarray, colors: Mapping[int, tuple[float, float, float]]
 ) -> np.ndarray:
     """What `Label Color` shows: the label's colour, shaded by the photo and paler where it is less certain.
 
     Args:
-        labels: (V,) uids, 0 = none. confidence: (V,) 0..255. photo: (V, 3) uint8 sRGB.
+        labels: (V,) uids, 0 = none. confidence: (V,) uint8. grey: (V,) float32 of `unlabelled_grey`.
         colors: sRGB colour 0..1 of each uid; uids that are not in it count as unlabelled.
 
     Returns:
         (V, 4) float32 sRGB.
     """
-    grey = unlabelled_colors(photo)
-    table = np.zeros((int(labels.max(initial=0)) + 1, 4), dtype=np.float32)
+    table = np.zeros((4, max(int(labels.max(initial=0)), *colors, 0) + 1), dtype=np.float32)
     for uid, color in colors.items():
-        if 0 < uid < len(table):
-            table[uid] = (*color, 1.0)
-    looked_up = table[labels]
-    weight = looked_up[:, 3] * (0.55 + 0.4 * confidence.astype(np.float32) / 255)
-    light = 0.72 + 0.5 * (grey[:, :1] - UNLABELLED_BASE)
-    mixed = grey + weight[:, None] * (np.minimum(looked_up[:, :3] * light, 1.0) - grey)
-    return with_alpha(mixed)
+        table[:, uid] = (*color, 1.0)
+    strength = (0.65 + 0.35 * np.arange(256, dtype=np.float32) / 255)[confidence]
+    weight = table[3][labels] * strength
+    rest = grey * (1 - weight)
+    weight *= 0.85 + 0.5 * (grey - UNLABELLED_BASE)
+    rgba = np.ones((len(labels), 4), dtype=np.float32)
+    for channel in range(3):
+        np.minimum(rest + weight * table[channel][labels], 1.0, out=rgba[:, channel])
+    return rgba
+
+
+def label_colors(
+    labels: np.ndarray, confidence: np.ndarray, photo: np.ndarray, colors: Mapping[int, tuple[float, float, float]]
+) -> np.ndarray:
+    """`shaded_colors` from (V, 3) uint8 photo colours."""
+    return shaded_colors(labels, confidence, unlabelled_grey(photo), colors)
 
 
 def paint(
@@ -128,17 +135,23 @@ def paint(
     photo: np.ndarray,
     colors: Mapping[int, tuple[float, float, float]],
 ) -> None:
-    """Write labels (V,) uint16 and confidence (V,) uint8 onto the scan and repaint it. About 0.1 s for 10^6 vertices.
+    """Label a mesh and show it, at once. Raises ValueError when the numbers of vertices differ."""
+    write_labels(mesh, labels, confidence)
+    write_label_colors(mesh, label_colors(labels, confidence, photo, colors))
 
-    Raises ValueError when the numbers of vertices differ.
-    """
+
+def write_labels(mesh: bpy.types.Mesh, labels: np.ndarray, confidence: np.ndarray) -> None:
+    """Write labels (V,) uint16 and confidence (V,) uint8 onto the scan. Raises ValueError for another V."""
     if len(labels) != len(mesh.vertices):
         raise ValueError(f"{len(labels)} labels for {len(mesh.vertices)} vertices")
     attribute(mesh, "label", "INT").foreach_set("value", labels.astype(np.int32))
     attribute(mesh, "confidence", "FLOAT").foreach_set("value", confidence.astype(np.float32) / 255)
-    attribute(mesh, LABELS, "BYTE_COLOR").foreach_set(
-        "color_srgb", label_colors(labels, confidence, photo, colors).ravel()
-    )
+    mesh.update_tag()
+
+
+def write_label_colors(mesh: bpy.types.Mesh, rgba: np.ndarray) -> None:
+    """Write (V, 4) float32 sRGB as what the scan shows of its labels."""
+    attribute(mesh, LABELS, "BYTE_COLOR").foreach_set("color_srgb", rgba.ravel())
     mesh.update_tag()
 
 

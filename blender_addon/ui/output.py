@@ -1,9 +1,13 @@
 """What came of the output: the last separation in words, and label pictures."""
 
+import textwrap
+
 import bpy
 
 from ..scene import objects
-from .panels import ClickfieldPanel, _wrapped
+from .panels import ClickfieldPanel
+
+COLUMNS = 40
 
 
 class CLICKFIELD_PT_results(bpy.types.Panel, ClickfieldPanel):
@@ -17,8 +21,10 @@ class CLICKFIELD_PT_results(bpy.types.Panel, ClickfieldPanel):
 
     def draw(self, context):
         """How many objects, and what was left out."""
-        for line in objects.report_lines(context.scene, context.scene.clickfield.capture_id):
-            _wrapped(self.layout, context, line)
+        column = self.layout.column(align=True)
+        for sentence in objects.report_lines(context.scene, context.scene.clickfield.capture_id):
+            for line in textwrap.wrap(sentence, COLUMNS):
+                column.label(text=line)
 
 
 class CLICKFIELD_PT_pictures(bpy.types.Panel, ClickfieldPanel):
@@ -29,8 +35,11 @@ class CLICKFIELD_PT_pictures(bpy.types.Panel, ClickfieldPanel):
     def draw(self, context):
         """Render from one camera or from all."""
         column = self.layout.column()
-        column.operator("clickfield.render_labels", text="Render from the Camera", icon="RENDER_STILL").cameras = "ACTIVE"
-        column.operator("clickfield.render_labels", text="Render All Keyframes", icon="CAMERA_DATA").cameras = "CAPTURE"
+        for which, text, icon in (
+            ("ACTIVE", "Render from the Camera", "RENDER_STILL"),
+            ("CAPTURE", "Render All Keyframes", "CAMERA_DATA"),
+        ):
+            column.operator("clickfield.render_labels", text=text, icon=icon).cameras = which
 
 
 CLASSES = (CLICKFIELD_PT_results, CLICKFIELD_PT_pictures)

@@ -6,6 +6,7 @@ from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
 from .. import live
+from ..scene.cameras import matrix_from_rows
 from ..scene.scan import find_scan
 
 RIM, SIZE, HOLE = 15.0, 11.0, 5.0  # pixels
@@ -13,17 +14,24 @@ _handles = []
 
 
 def _marks(scene):
-    """Position in Blender's world, colour and sign of every mark whose place is known."""
+    """Position in Blender's world, colour and sign of every mark whose place is known.
+
+    The backend finds the place of a mark on a keyframe's pixel; one on the surface carries its own.
+    """
     scan = find_scan(scene, scene.clickfield.capture_id)
     if scan is None or not scan.visible_get():
         return []
     places = live.session().mark_points
     colors = {label.uid: tuple(label.color) for label in scene.clickfield.labels}
-    return [
-        (scan.matrix_world @ Vector(places[mark.uid]), colors.get(mark.label, (1.0, 1.0, 1.0)), mark.sign)
-        for mark in scene.clickfield.marks
-        if mark.uid in places
-    ]
+    scene_from_world = matrix_from_rows(list(scene.clickfield.scene_from_world))
+    found = []
+    for mark in scene.clickfield.marks:
+        color = colors.get(mark.label, (1.0, 1.0, 1.0))
+        for point in mark.points:
+            found.append((scan.matrix_world @ (scene_from_world @ Vector(point.co)), color, mark.sign))
+        if not len(mark.points) and mark.uid in places:
+            found.append((scan.matrix_world @ Vector(places[mark.uid]), color, mark.sign))
+    return found
 
 
 def _dots(shader, points, colors, size):
@@ -39,7 +47,7 @@ def draw():
     marks = _marks(context.scene)
     if not marks:
         return
-    shader = gpu.shader.from_builtin("FLAT_COLOR")
+    shader = gpu.shader.from_builtin("POINT_FLAT_COLOR")
     points = [tuple(point) for point, _color, _sign in marks]
     gpu.state.depth_test_set("NONE")
     gpu.state.blend_set("ALPHA")

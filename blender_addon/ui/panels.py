@@ -5,7 +5,10 @@ from collections import Counter
 
 import bpy
 
+from .. import live
 from ..document import tree
+from ..lookup import edit_state
+from ..scene.scan import LABELS, PHOTO, find_scan
 
 STARTABLE = ("Stopped", "Failed")
 
@@ -58,8 +61,11 @@ class CLICKFIELD_PT_capture(bpy.types.Panel, ClickfieldPanel):
         row.operator("clickfield.view_frame", text=f"Keyframe {camera.clickfield.frame}" if mine else "Keyframe")
         row.operator("clickfield.view_frame", text="", icon="TRIA_RIGHT").offset = 1
         row = layout.row(align=True)
-        row.operator("clickfield.show_colors", text="Labels").what = "LABELS"
-        row.operator("clickfield.show_colors", text="Photo").what = "PHOTO"
+        scan = find_scan(context.scene, own.capture_id)
+        colors = scan.data.color_attributes.active_color if scan is not None else None
+        for text, what, name in (("Labels", "LABELS", LABELS), ("Photo", "PHOTO", PHOTO)):
+            shown = colors is not None and colors.name == name
+            row.operator("clickfield.show_colors", text=text, depress=shown).what = what
 
 
 class CLICKFIELD_PT_notes(bpy.types.Panel, ClickfieldPanel):
@@ -78,6 +84,19 @@ class CLICKFIELD_PT_notes(bpy.types.Panel, ClickfieldPanel):
             _wrapped(self.layout, context, line)
 
 
+_known = {}
+
+
+def _facts(scene):
+    """Depth and number of marks of every label by uid, counted once for each state of the document."""
+    own = scene.clickfield
+    key = (*edit_state(scene), len(own.labels), len(own.marks))
+    if _known.get("key") != key:
+        _known["key"] = key
+        _known["facts"] = dict(tree.depth_first(own.labels)), Counter(mark.label for mark in own.marks)
+    return _known["facts"]
+
+
 class CLICKFIELD_UL_labels(bpy.types.UIList):
     """The label tree as a flat list, children indented."""
 
@@ -85,7 +104,8 @@ class CLICKFIELD_UL_labels(bpy.types.UIList):
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
         """Colour, name, part of the surface, number of marks."""
-        depth, marks, shares = self._facts(context)
+        depth, marks = _facts(context.scene)
+        shares = context.window_manager.clickfield.shares
         row = layout.row(align=True)
         for _ in range(depth.get(item.uid, 0)):
             row.label(text="", icon="BLANK1")
@@ -99,11 +119,6 @@ class CLICKFIELD_UL_labels(bpy.types.UIList):
         share = shares.get(str(item.uid))
         counted = marks.get(item.uid, 0)
         numbers.label(text=(f"{share.value:.0%}" if share else "") + (f"  ({counted})" if counted else ""))
-
-    def _facts(self, context):
-        own = context.scene.clickfield
-        depth = dict(tree.depth_first(own.labels))
-        return depth, Counter(mark.label for mark in own.marks), context.window_manager.clickfield.shares
 
     def filter_items(self, context, data, property):
         """Search by name; the order is the tree's."""
@@ -180,6 +195,9 @@ class CLICKFIELD_PT_labels(bpy.types.Panel, ClickfieldPanel):
         if len(own.marks) and window.state in ("Ready", "Busy") and len(window.shares):
             state = "Settled" if window.settled else "Getting better"
             layout.label(text=f"{state}; {window.unsettled:.0%} of the scan is uncertain", icon="INFO")
+
+        for uid, problem in list(live.session().mark_problems.items())[:3]:
+            _wrapped(layout, context, f"Mark {uid}: {problem}", "ERROR")
 
 
 class CLICKFIELD_PT_output(bpy.types.Panel, ClickfieldPanel):

@@ -8,28 +8,36 @@ from scipy import ndimage
 from . import labels
 from .cameras import CENTER, FOCAL
 
-APART = 0.6  # metres between the two marks of a label, so that they lie on two things or two ends of one
-ROOM = 3.5  # pixels that a second mark needs to the border of its thing
+APART = 0.6  # metres between the marks of a label, so that they lie on two things or on different parts of one
+ROOM = 3.5  # pixels that a further mark needs to the border of its thing
+OF_BEST = 0.4  # and that distance as a fraction of the first mark's
 
 
 def marks(names: list[str], poses: list[np.ndarray], uids: list[np.ndarray], depths: list[np.ndarray]) -> list[dict]:
-    """One or two positive marks per label, first marks of all labels first.
+    """Up to two positive marks per class of things and three per class of surfaces, as far from each other as can be.
 
     Args:
         names: frame names; poses: (4, 4) camera-to-world, OpenGL axes; uids: (H, W) ground truth; depths: (H, W)
             measured depth in millimetres.
+
+    Returns:
+        The first marks of all classes, then the second ones, then the third ones.
     """
-    first, second = [], []
-    for uid in labels.CLASSES:
+    rounds: list[list[dict]] = [[], [], []]
+    for uid, (_, _, thing, _) in labels.CLASSES.items():
         spots = [_middle((image == uid) & (depth > 0)) for image, depth in zip(uids, depths, strict=True)]
-        places = [_place(pose, depth, spot) for pose, depth, spot in zip(poses, depths, spots, strict=True)]
-        order = sorted(range(len(names)), key=lambda i: -spots[i][2])
-        best = order[0]
-        first.append(_mark(uid, names[best], spots[best]))
-        far = [i for i in order if spots[i][2] >= ROOM and np.linalg.norm(places[i] - places[best]) > APART]
-        if far:
-            second.append(_mark(uid, names[far[0]], spots[far[0]]))
-    return first + second
+        places = np.array([_place(pose, depth, spot) for pose, depth, spot in zip(poses, depths, spots, strict=True)])
+        room = np.array([spot[2] for spot in spots])
+        good = room >= max(ROOM, OF_BEST * room.max())
+        chosen = [int(room.argmax())]
+        while len(chosen) < (2 if thing else 3):
+            apart = np.linalg.norm(places[:, None] - places[chosen], axis=-1).min(axis=1) * good
+            if apart.max() < APART:
+                break
+            chosen.append(int(apart.argmax()))
+        for turn, index in enumerate(chosen):
+            rounds[turn].append(_mark(uid, names[index], spots[index]))
+    return [mark for turn in rounds for mark in turn]
 
 
 def _middle(mask: np.ndarray) -> tuple[int, int, float]:

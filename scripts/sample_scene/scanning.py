@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from .cameras import CENTER, FOCAL, HEIGHT, WIDTH
 
-STEP = 0.0014  # depth quantum at 1 m in metres; it grows with the square of the distance
+STEP = 0.0008  # depth quantum at 1 m in metres; it grows with the square of the distance
 FAR = 6.5  # metres; the sensor sees nothing beyond
 
 
@@ -59,13 +59,13 @@ class Scanner:
 def measured(depth: np.ndarray, cosine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The depth image of a structured-light sensor, (H, W) uint16 in millimetres, 0 = none.
 
-    Disparity is quantised, so the step grows with z squared; noise is correlated between neighbours and of half a
-    step; pixels are lost beside jumps in depth (most in the shadow behind, few on the near side), on surfaces seen at
-    a grazing angle, and far away.
+    Disparity is quantised, so the step grows with z squared; noise is a third of a step, so that the steps average
+    out over frames, and correlated between neighbours; pixels are lost beside jumps in depth (most in the shadow
+    behind, few on the near side), on surfaces seen at a grazing angle, and far away.
     """
     seen = (depth > 0.2) & (depth < FAR)
     disparity = 1.0 / (np.where(seen, depth, 1.0) * STEP)
-    noise = ndimage.gaussian_filter(rng.normal(0, 1, depth.shape), 1.1) * 1.1
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, depth.shape), 1.1) * 1.3
     z = 1.0 / (np.round(disparity + noise) * STEP)
     filled = np.where(depth > 0, depth, 100.0)
     jump = 0.05 * filled + 0.02
@@ -77,7 +77,7 @@ def measured(depth: np.ndarray, cosine: np.ndarray, rng: np.random.Generator) ->
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """A grey PNG of 8 or 16 bits with the one row filter, of the five, that makes the smallest file."""
+    """A grey PNG of 8 or 16 bits with the row filter (none, left, up or average) that makes the smallest file."""
     height, width = image.shape
     depth = image.dtype.itemsize
     rows = np.frombuffer(image.astype(f">u{depth}").tobytes(), np.uint8).reshape(height, width * depth)

@@ -67,8 +67,8 @@ def ball_capture(views: int = 24, size: int = 160, distance: float = 1.2) -> Cap
 def see_room(camera: Intrinsics, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colour (by wall) and depth of the box room from inside."""
     ray = directions(camera, pose)
-    with np.errstate(divide="ignore"):
-        depths = (np.sign(ray) * ROOM - pose[:3, 3]) / ray
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depths = np.where(ray == 0, np.inf, (np.sign(ray) * ROOM - pose[:3, 3]) / ray)
     axis = depths.argmin(-1)
     depth = depths.min(-1)
     side = np.sign(np.take_along_axis(ray, axis[..., None], -1)[..., 0])
@@ -86,6 +86,6 @@ def room_capture(turns: int = 10, size: int = 120) -> Capture:
         angle = 2 * np.pi * turn / turns
         for rise in (-0.9, 0.0, 0.9):
             position = 0.2 * np.array([np.cos(2 * angle), np.sin(3 * angle), 0.5 * rise])
-            pose = looking_at(position, position + [np.cos(angle), np.sin(angle), rise])
+            pose = looking_at(position, position + np.array([np.cos(angle), np.sin(angle), rise]))
             images.append((camera, pose, *see_room(camera, pose)))
     return capture_of(images, "room")

@@ -84,6 +84,6 @@ def test_more_clicks_do_not_leave_the_scene_worse_than_one_per_class():
         lambda labels: scores(truth, labels).miou,
         (6, 12),
     )
-    assert list(found)[0] == 3
+    assert next(iter(found)) == 3
     assert found[max(found)] > 0.9
     assert found[max(found)] >= found[3] - 0.01

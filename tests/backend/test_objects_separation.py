@@ -4,19 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from backend.errors import UserError
+from backend.labels.tree import Label, LabelTree
 from backend.objects.cutting import cut_by_labels
 from backend.objects.separation import foot, separate
 from backend.surface.surface import Surface
 
 VOXEL = 0.02
 FLOOR, BOX, LAMP = 1, 2, 3
-TREE = [
-    {"uid": FLOOR, "name": "Floor", "parent": 0, "kind": "class", "thing": False},
-    {"uid": BOX, "name": "Box", "parent": 0, "kind": "class", "thing": True},
-    {"uid": LAMP, "name": "Lämp", "parent": 0, "kind": "class", "thing": True},
-]
+TREE = LabelTree(
+    [
+        Label(FLOOR, "Floor", 0, "class", False, (1, 1, 1)),
+        Label(BOX, "Box", 0, "class", True, (1, 1, 1)),
+        Label(LAMP, "Lämp", 0, "class", True, (1, 1, 1)),
+    ]
+)
 
 
 def grid(origin, u, v, step=VOXEL):
@@ -200,19 +204,58 @@ def test_a_speck_inside_another_label_takes_that_label():
     assert (floor.labels == FLOOR).all()
 
 
+def patchy_room(sure):
+    """The room with a patch of 0.2 m on the open floor that says Box, as certain as ``sure``; and a guess inside it."""
+    surface, labels = room()
+    x, y, z = surface.vertices.T
+    patch = (np.abs(x - 1.0) < 0.11) & (np.abs(y - 0.4) < 0.11) & (z == 0)
+    inner = (np.abs(x - 1.0) < 0.05) & (np.abs(y - 0.4) < 0.05) & (z == 0)
+    labels[patch], labels[inner] = BOX, LAMP
+    labels[(z > 0) & (x > 1)] = LAMP  # so that the lamp has a sure place, too
+    confidence = np.ones(len(labels), np.float32)
+    confidence[patch], confidence[inner] = sure, 0.0
+    return surface, labels, confidence, patch
+
+
+def test_a_guess_is_taken_in_by_what_is_around_it_and_so_is_a_guess_within():
+    surface, labels, confidence, patch = patchy_room(sure=0.02)
+    result = separate(surface, labels, confidence, TREE)
+    assert [(o.name, o.instance) for o in result.objects] == [("Floor", 1), ("Box", 1), ("Lämp", 1)]
+    assert (result.absorbed_pieces, result.crumb_pieces) == (2, 0)
+    points = result.objects[0].vertices + result.objects[0].origin
+    assert all(np.linalg.norm(points - p, axis=1).min() < 1e-6 for p in surface.vertices[patch])
+
+
+def test_a_small_piece_that_is_certain_is_an_instance():
+    surface, labels, confidence, _ = patchy_room(sure=0.8)
+    result = separate(surface, labels, confidence, TREE)
+    assert [(o.name, o.instance) for o in result.objects] == [("Floor", 1), ("Box", 1), ("Box", 2), ("Lämp", 1)]
+    np.testing.assert_allclose(result.objects[2].dimensions, [0.22, 0.22, 0], atol=VOXEL)
+
+
+def test_a_guess_that_nothing_surrounds_is_a_crumb():
+    surface = welded([*box((0, 0, 0), (0.6, 0.6, 0.6)), grid((2, 2, 0), (0.2, 0, 0), (0, 0.2, 0))])
+    labels = np.full(len(surface.vertices), BOX, np.uint16)
+    confidence = np.where(surface.vertices[:, 0] > 1, 0.01, 1).astype(np.float32)
+    result = separate(surface, labels, confidence, TREE)
+    assert (len(result.objects), result.crumb_pieces, result.crumb_faces) == (1, 1, 200)
+    # Of one size, both are boxes, however uncertain.
+    surface = welded([*box((0, 0, 0), (0.6, 0.6, 0.6)), *box((2, 2, 0), (2.6, 2.6, 0.6))])
+    confidence = np.where(surface.vertices[:, 0] > 1, 0.01, 1).astype(np.float32)
+    assert len(separate(surface, np.full(len(confidence), BOX, np.uint16), confidence, TREE).objects) == 2
+
+
 def test_colours_and_confidence_come_from_the_scan():
     surface, labels = room()
     confidence = np.linspace(0, 1, len(labels), dtype=np.float32)
-    where = {tuple(np.round(v, 5)): k for k, v in enumerate(surface.vertices)}
     seen = 0
     for made in separate(surface, labels, confidence, TREE).objects:
         assert made.confidence.min() >= 0 and made.confidence.max() <= 1
-        for point, color, certain in zip(made.vertices + made.origin, made.colors, made.confidence, strict=True):
-            k = where.get(tuple(np.round(point.astype(np.float32), 5)))
-            if k is not None:
-                seen += 1
-                np.testing.assert_array_equal(color, surface.colors[k])
-                assert certain == pytest.approx(confidence[k], abs=1e-6)
+        distance, nearest = cKDTree(surface.vertices).query(made.vertices + made.origin)
+        same = distance < 1e-5  # the others are seam points
+        seen += same.sum()
+        np.testing.assert_array_equal(made.colors[same], surface.colors[nearest[same]])
+        np.testing.assert_allclose(made.confidence[same], confidence[nearest[same]], atol=1e-6)
     assert seen > 0.9 * len(surface.vertices)
 
 
@@ -249,6 +292,14 @@ def test_nothing_labelled_is_a_sentence_and_a_foreign_label_an_error():
         run(surface, np.zeros_like(labels))
     with pytest.raises(ValueError, match="not in the tree"):
         run(surface, np.full_like(labels, 77))
+
+
+def test_a_label_without_a_face_is_told():
+    surface, labels = room()
+    lone = np.append(surface.vertices, np.float32([[9, 9, 9]]), axis=0)
+    surface = Surface(lone, surface.faces, lone, np.append(surface.colors, np.uint8([[0, 0, 0]]), axis=0), VOXEL)
+    result = run(surface, np.append(np.zeros_like(labels), np.uint16(LAMP)))
+    assert result.objects == () and result.notes == ("Too little surface for an object: Lämp.",)
 
 
 @settings(max_examples=30, deadline=None)

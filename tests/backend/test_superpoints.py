@@ -16,7 +16,6 @@ from backend.surface.superpoints import felzenszwalb, segment
 from backend.surface.surface import Superpoints, Surface
 from tests.backend.label_scenes import boxes_on_floor, height_field, inside
 
-
 POSTER = (0.5, 1.1, 0.4, 0.9)
 
 

@@ -1,7 +1,8 @@
 """The extension, enabled in a real Blender (pip ``bpy``) under its real name, ``bl_ext.dev.clickfield``.
 
 The project root is linked into a temporary extension repository. Every test starts from an empty file; the backend is
-stopped after each. ``CLICKFIELD_PYTHON`` may name another interpreter for the backend than the one that runs the tests.
+stopped after each file of tests. ``CLICKFIELD_PYTHON`` may name another interpreter for the backend than the one that
+runs the tests.
 """
 
 import os
@@ -50,10 +51,17 @@ def enabled():
 
 @pytest.fixture(autouse=True)
 def fresh_file():
-    """An empty file; afterwards no backend."""
+    """An empty file; a backend that runs goes on running, as when a person opens another file."""
     bpy.ops.wm.read_homefile(use_empty=True)
-    live = part("blender_addon.live")
     yield
+    part("blender_addon.live").session().cancel()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_backend_is_left():
+    """Each file of tests begins and ends without a backend."""
+    yield
+    live = part("blender_addon.live")
     session = live.session()
     session.stop()
     assert live.wait_until(lambda: session.client.state.value in ("Stopped", "Failed"), 10)

@@ -1,6 +1,6 @@
 """Enabling, disabling, and that nothing is left behind."""
 
-import sys
+import os
 import threading
 
 import addon_utils
@@ -29,7 +29,9 @@ def footprint():
             if "clickfield" in getattr(function, "__module__", "")
         },
         "threads": {thread.name for thread in threading.enumerate() if "clickfield" in thread.name},
-        "import menu": [f for f in bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize() if "clickfield" in f.__module__],
+        "import menu": [
+            f for f in bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize() if "clickfield" in f.__module__
+        ],
         "tools": [
             tool.idname
             for tool in VIEW3D_PT_tools_active._tools_flatten(VIEW3D_PT_tools_active._tools["OBJECT"])
@@ -79,10 +81,10 @@ def test_polls_answer_without_a_capture():
 
 def test_backend_is_tested_in_one_sentence():
     preferences = bpy.context.preferences.addons[NAME].preferences
-    preferences.interpreter = sys.executable
-    assert bpy.ops.clickfield.test_backend() == {"FINISHED"}
-    preferences.interpreter = "/nowhere/python"
     try:
+        preferences.interpreter = os.environ["CLICKFIELD_PYTHON"]
+        assert bpy.ops.clickfield.test_backend() == {"FINISHED"}
+        preferences.interpreter = "/nowhere/python"
         with pytest.raises(RuntimeError, match="There is no Python at"):
             bpy.ops.clickfield.test_backend()
         with pytest.raises(RuntimeError, match="There is no Python at"):

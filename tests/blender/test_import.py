@@ -13,7 +13,7 @@ import pytest
 from bl_ext.dev.clickfield.blender_addon.scene import cameras, scan
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-import rooms  # noqa: E402
+import rooms
 
 ops = bpy.ops.clickfield
 SECONDS = 120

@@ -62,7 +62,7 @@ def test_labels_are_painted_and_read_back_bit_for_bit():
 
 
 def test_paint_refuses_another_number_of_vertices():
-    made, positions, _, colors = built()
+    made, _positions, _, colors = built()
     with pytest.raises(ValueError, match="5 labels for"):
         scan.paint(made.data, np.zeros(5, np.uint16), np.zeros(5, np.uint8), colors, {})
 

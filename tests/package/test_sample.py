@@ -48,7 +48,7 @@ def test_is_a_capture_that_the_backend_opens_whole(frames):
     for frame in (capture.frames[0], capture.frames[-1]):
         assert frame.color().shape == (240, 320, 3)
         np.testing.assert_allclose(frame.depth(), frames[frame.name][0], atol=1e-6)
-        np.testing.assert_allclose(frame.camera_to_world, frames[frame.name][2], atol=1e-9)
+        np.testing.assert_allclose(frame.camera_to_world, frames[frame.name][2], atol=1e-6)
 
 
 def test_shows_ten_things_of_eight_classes_in_a_tree_of_two_levels(frames, document):
@@ -108,6 +108,6 @@ def test_the_sensor_is_not_perfect(frames):
     missing = [np.mean(depth[labels > 0] == 0) for depth, labels, _ in frames.values()]
     assert 0.02 < np.mean(missing) < 0.10
     depth = np.concatenate([d[d > 0] for d, _, _ in frames.values()])
-    for low, high, most in ((1.0, 1.1, 0.004), (3.0, 3.3, 0.03)):
+    for low, high, most in ((1.0, 1.1, 0.002), (3.0, 3.3, 0.016)):
         levels = np.unique(depth[(depth > low) & (depth < high)])
-        assert 0.8 * most / 3 < np.median(np.diff(levels)) < most
+        assert most / 4 < np.median(np.diff(levels)) < most

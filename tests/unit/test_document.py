@@ -102,7 +102,7 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path, text, sentence):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(labels.DocumentError, match="gone.json cannot be read"):
+    with pytest.raises(labels.DocumentError, match=r"gone\.json cannot be read"):
         labels.load(tmp_path / "gone.json")
 
 

@@ -61,6 +61,7 @@ def blender(tools, tmp_path_factory):
     window = _module("guitest", tools / "guitest.py").GuiBlender(
         suite,
         display=DISPLAY,
+        size=(1280, 800),  # software OpenGL: every pixel counts
         home=home,
         binds=[python.parent.parent, base],
         env={"CLICKFIELD_PYTHON": str(python)},

@@ -1,0 +1,147 @@
+"""The asset library: written, catalogued, pictured, and opened again from another file."""
+
+import os
+import sys
+import uuid
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from bl_ext.dev.clickfield.blender_addon.scene import library
+
+sys.path.insert(0, str(Path(__file__).parent))
+from separated_room import CAPTURE, build, room
+
+
+@pytest.fixture
+def scene():
+    """A scene with separated objects; the preferences' asset libraries are put back afterwards."""
+    libraries = bpy.context.preferences.filepaths.asset_libraries
+    before = len(libraries)
+    made = room()
+    build(made)
+    yield made
+    while len(libraries) > before:
+        libraries.remove(libraries[-1])
+
+
+def save(folder, **options):
+    return bpy.ops.clickfield.save_asset_library(directory=str(folder), **options)
+
+
+def catalogues(folder):
+    lines = (folder / "blender_assets.cats.txt").read_text(encoding="utf-8").splitlines()
+    entries = [line.split(":") for line in lines if line and not line.startswith(("#", "VERSION"))]
+    return {path: ident for ident, path, _ in entries}
+
+
+def test_library_opens_from_another_file(scene, tmp_path):
+    folder = tmp_path / "meine Büros" / "Bibliothek ü"
+    save(folder, author="Ada", licence="CC0")
+    assert sorted(os.listdir(folder)) == ["Büro 1.blend", "blender_assets.cats.txt"]
+    known = catalogues(folder)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(str(folder / "Büro 1.blend"), assets_only=True) as (content, wanted):
+        assert sorted(content.objects) == ["Boden", "Chair", "Chair.001"]
+        assert not content.materials and not content.meshes
+        wanted.objects = content.objects
+    chair = bpy.data.objects["Chair"]
+    asset = chair.asset_data
+    assert asset.catalog_id == known["Möbel- alt-neu/Chair"]
+    assert {tag.name for tag in asset.tags} == {"Möbel- alt-neu", "Chair", "medium", "Büro 1"}
+    assert (asset.author, asset.license) == ("Ada", "CC0")
+    assert "0.40 x 0.40 x 0.50 m" in asset.description and "Büro 1" in asset.description
+    assert "large" in {tag.name for tag in bpy.data.objects["Boden"].asset_data.tags}
+    assert chair.data.materials[0].node_tree.nodes
+    width, height = chair.preview.image_size
+    pixels = np.empty(int(width) * int(height) * 4, np.float32)
+    chair.preview.image_pixels_float.foreach_get(pixels)
+    shown = pixels.reshape(-1, 4)[pixels.reshape(-1, 4)[:, 3] > 0.5, :3]
+    assert len(shown) == 32 * 32 and np.ptp(shown, axis=0).max() > 0.5
+
+
+def test_catalogues_mirror_the_tree_with_lasting_ids(scene, tmp_path):
+    save(tmp_path)
+    first = catalogues(tmp_path)
+    assert set(first) == {"Struktur", "Struktur/Boden", "Möbel- alt-neu", "Möbel- alt-neu/Chair"}
+    assert all(uuid.UUID(ident).version == 5 for ident in first.values())
+    text = (tmp_path / "blender_assets.cats.txt").read_text(encoding="utf-8")
+    assert "\nVERSION 1\n" in text
+    save(tmp_path)
+    assert (tmp_path / "blender_assets.cats.txt").read_text(encoding="utf-8") == text
+
+
+def test_lines_of_others_stay(scene, tmp_path):
+    moved = library.catalogue_id("Struktur/Boden")
+    own = f"# mine\nVERSION 1\n\n11111111-2222-3333-4444-555555555555:Pflanzen:Pflanzen\n{moved}:Anderswo:x"
+    (tmp_path / "blender_assets.cats.txt").write_text(own, encoding="utf-8")
+    save(tmp_path)
+    text = (tmp_path / "blender_assets.cats.txt").read_text(encoding="utf-8")
+    assert text.startswith(own + "\n")
+    assert text.count(moved) == 1  # the person moved that catalogue
+    assert "Möbel- alt-neu/Chair" in catalogues(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"VERSION 2\n", b"no version\n", b"VERSION 1\n\xff\xfe\n"])
+def test_a_strange_catalogue_file_is_left_alone(scene, tmp_path, content):
+    (tmp_path / "blender_assets.cats.txt").write_bytes(content)
+    with pytest.raises(RuntimeError, match="is not a catalogue file"):
+        save(tmp_path)
+    assert (tmp_path / "blender_assets.cats.txt").read_bytes() == content
+    assert os.listdir(tmp_path) == ["blender_assets.cats.txt"]
+
+
+def test_the_scene_stays_as_it_was(scene, tmp_path):
+    own = bpy.data.objects["Chair.001"]
+    own.asset_mark()
+    own.asset_data.description, own.asset_data.author = "my favourite", "Me"
+    before = sorted(block.name for block in bpy.data.user_map())
+    save(tmp_path, author="Ada")
+    assert sorted(block.name for block in bpy.data.user_map()) == before
+    for name in ("Boden", "Chair"):
+        assert bpy.data.objects[name].asset_data is None and not bpy.data.objects[name].use_fake_user
+    assert (own.asset_data.description, own.asset_data.author) == ("my favourite", "Me")
+
+
+def test_folder_is_listed_once_in_the_preferences(scene, tmp_path):
+    libraries = bpy.context.preferences.filepaths.asset_libraries
+    before = len(libraries)
+    save(tmp_path / "assets")
+    save(str(tmp_path / "assets") + os.sep)
+    assert len(libraries) == before + 1
+    assert os.path.samefile(libraries[-1].path, tmp_path / "assets")
+    assert libraries[-1].name == "assets"
+
+
+def test_a_scene_of_that_name_is_never_replaced(scene, tmp_path):
+    target = tmp_path / "Büro 1.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(target), copy=True)
+    before = target.read_bytes()
+    with pytest.raises(RuntimeError, match="holds a scene, not only assets"):
+        save(tmp_path)
+    target.write_bytes(b"not a blender file")
+    with pytest.raises(RuntimeError, match="is not a Blender file"):
+        save(tmp_path)
+    assert target.read_bytes() == b"not a blender file" and len(before) > 1000
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(scene, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        save(tmp_path / "file")
+    with pytest.raises(RuntimeError, match="Choose the folder"):
+        save("")
+    assert all(bpy.data.objects[name].asset_data is None for name in ("Boden", "Chair", "Chair.001"))
+
+
+def test_nothing_separated_is_told(own):
+    own.capture_id = CAPTURE
+    with pytest.raises(RuntimeError, match="Separate the scan first"):
+        bpy.ops.clickfield.save_asset_library(directory="x")
+
+
+def test_file_names_suit_every_system():
+    assert library.file_stem('a:b/c\\d*?"<>|') == "a_b_c_d______"
+    assert library.file_stem(" . ") == "Clickfield"
+    assert [library.size_class(size) for size in (0.1, 0.3, 0.99, 1.0)] == ["small", "medium", "medium", "large"]
