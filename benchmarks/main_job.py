@@ -62,7 +62,7 @@ def measure(capture: Path, marks: Path, clicks: int, folder: Path) -> dict[str, 
     package = build_zip.build(folder)
     blender = Headless(folder / "profile", package)
     blender.bpy.ops.clickfield.start_backend()
-    blender.wait(lambda: blender.window.state == "ready", "Starting", 120)
+    blender.wait(lambda: blender.window.state.lower() == "ready", "Starting", 120)
     measured: dict[str, float] = {}
     started = time.perf_counter()
     measured["import to scan mesh, s"] = blender.import_capture(capture)

@@ -66,6 +66,7 @@ def options_of(group: bpy.types.PropertyGroup) -> dict[str, Any]:
 def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[object]:
     """Put the capture into the scene. Sets ``now.problem`` when the folder holds another capture than the scene."""
     if now.fresh:
+        materials.show_attributes_in_viewports(scene)
         yield from assembly.assemble(scene, now.capture, now.path, now.options)
     elif now.capture["id"] != scene.clickfield.capture_id:
         now.problem = "This folder holds another capture than this scene was made from; import it instead."
@@ -83,7 +84,6 @@ def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[obje
         topology, picker, grey = now.made()
         yield from scans.fill(scan.data, topology)
         canvas.keep(scan.data, picker, grey)
-        materials.show_attributes_in_viewports(scene)
     if now.fresh:
         assembly.frame_in_viewports(scene, scan)
 

@@ -385,6 +385,9 @@ class Session:
                     self._jobs.popleft()
             except ReferenceError:
                 self._opening_failed("changed", "The capture was changed while it was being built; import it again.")
+            except Exception:  # leave no half-open capture behind; whoever pumps says what happened
+                self._opening_failed("internal", "The capture could not be built; Blender's console has the details.")
+                raise
 
 
 def _tell_failure(code: str, sentence: str) -> None:

@@ -30,6 +30,7 @@ class Robot:
         self._surface, self._truth = surface, truth
         self._edges = mesh_edges(surface.faces, len(truth))
         self._average = averaging_matrix(self._edges, len(truth))
+        self._rim = _open_rim(surface.faces, len(truth))
         self._random = np.random.default_rng(seed)
         self.marks: list[PlacedMark] = []
 
@@ -60,13 +61,25 @@ class Robot:
         """Mark the vertex of the blob that is farthest from its rim, roughly: the last to fade when it erodes."""
         inside = np.zeros(len(self._truth), np.float32)
         inside[blob] = 1
-        mask = inside.copy()
+        # The scan's own rim erodes too: a person clicks into the middle of what is seen of the floor.
+        mask = np.where(self._rim, np.float32(0.5), inside) * inside
         for _ in range(EROSION_ROUNDS):
             inside = (self._average @ inside) * mask
         vertex = int(blob[inside[blob].argmax()])
         vertices = np.array([vertex], np.int64)
         label = int(self._truth[vertex])
         self.marks.append(PlacedMark(len(self.marks) + 1, label, 1, vertices, self._surface.vertices[vertices]))
+
+
+def _open_rim(faces: np.ndarray, count: int) -> np.ndarray:
+    """Vertices (count,) bool at edges that only one triangle has."""
+    pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64), axis=1)
+    keys, times = np.unique(pairs[:, 0] * count + pairs[:, 1], return_counts=True)
+    rim = np.zeros(count, bool)
+    single = keys[times == 1]
+    rim[single // count] = True
+    rim[single % count] = True
+    return rim
 
 
 def clicks_to_scores(

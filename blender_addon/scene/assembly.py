@@ -90,6 +90,7 @@ def update_pictures(scene: bpy.types.Scene, capture: dict[str, Any]) -> None:
 def frame_in_viewports(scene: bpy.types.Scene, item: bpy.types.Object) -> None:
     """Make an object the active one and fit every 3D viewport to it."""
     layer = scene.view_layers[0]
+    layer.update()  # what was removed a moment ago is still listed, as None
     for other in layer.objects:
         other.select_set(other == item)
     layer.objects.active = item

@@ -62,6 +62,7 @@ def fill(mesh: bpy.types.Mesh, made: Topology) -> Iterator[None]:
     mesh.edges.add(len(made.edges))
     mesh.loops.add(made.faces.size)
     mesh.polygons.add(len(made.faces))
+    yield
     blocks = (
         ("position", "vector", made.positions),
         (".edge_verts", "value", made.edges),
@@ -70,6 +71,7 @@ def fill(mesh: bpy.types.Mesh, made: Topology) -> Iterator[None]:
     )
     for name, field, array in blocks:
         mesh.attributes[name].data.foreach_set(field, np.ascontiguousarray(array).ravel())
+    yield
     mesh.polygons.foreach_set("loop_start", np.arange(0, made.faces.size, 3, dtype=np.int32))
     yield
     for name, kind in (("label", "INT"), ("confidence", "FLOAT"), (PHOTO, "BYTE_COLOR"), (LABELS, "BYTE_COLOR")):

@@ -9,7 +9,7 @@ from .. import live
 from ..scene.cameras import matrix_from_rows
 from ..scene.scan import find_scan
 
-RIM, SIZE, HOLE = 15.0, 11.0, 5.0  # pixels
+RIM, SIZE, HOLE = 12.0, 9.0, 4.0  # pixels
 _handles = []
 
 

@@ -15,7 +15,7 @@ STARTABLE = ("Stopped", "Failed")
 
 def _wrapped(layout, context, text, icon="NONE"):
     """A text over as many rows as the sidebar's width needs."""
-    width = max(int(context.region.width / (7 * context.preferences.system.ui_scale)) - 4, 16)
+    width = max(int(context.region.width / (8 * context.preferences.system.ui_scale)) - 4, 16)
     column = layout.column(align=True)
     for index, line in enumerate(textwrap.wrap(text, width)):
         column.label(text=line, icon=icon if index == 0 else "BLANK1" if icon != "NONE" else "NONE")
@@ -113,12 +113,14 @@ class CLICKFIELD_UL_labels(bpy.types.UIList):
         swatch.ui_units_x = 0.9
         swatch.prop(item, "color", text="")
         row.prop(item, "name", text="", emboss=False, icon="GROUP" if item.kind == "group" else "NONE")
-        numbers = row.row()
-        numbers.alignment = "RIGHT"
-        numbers.ui_units_x = 3.6
         share = shares.get(str(item.uid))
         counted = marks.get(item.uid, 0)
-        numbers.label(text=(f"{share.value:.0%}" if share else "") + (f"  ({counted})" if counted else ""))
+        text = (f"{share.value:.0%}" if share else "") + (f"  ({counted})" if counted else "")
+        if text:
+            numbers = row.row()
+            numbers.alignment = "RIGHT"
+            numbers.ui_units_x = 3.2
+            numbers.label(text=text)
 
     def filter_items(self, context, data, property):
         """Search by name; the order is the tree's."""
@@ -176,7 +178,7 @@ class CLICKFIELD_PT_labels(bpy.types.Panel, ClickfieldPanel):
         """The tree, its buttons, and the marks."""
         layout, own = self.layout, context.scene.clickfield
         row = layout.row()
-        row.template_list("CLICKFIELD_UL_labels", "", own, "labels", own, "active_label", rows=6)
+        row.template_list("CLICKFIELD_UL_labels", "", own, "labels", own, "active_label", rows=8)
         side = row.column(align=True)
         side.operator("clickfield.add_label", text="", icon="ADD")
         side.operator("clickfield.remove_label", text="", icon="REMOVE")

@@ -63,6 +63,7 @@ def test_the_robot_clicks_inside_every_class_then_in_mistakes():
     robot = Robot(surface, truth, seed=0)
     marks = robot.first_clicks()
     assert [mark.label for mark in marks] == [1, 2, 3]
+    assert 0.1 < marks[0].points[0, 0] < 2.3
     for mark in marks[1:]:
         x, y, z = mark.points[0]
         assert z == pytest.approx(0.3, abs=1e-3)
@@ -76,7 +77,7 @@ def test_the_robot_clicks_inside_every_class_then_in_mistakes():
 
 
 def test_more_clicks_do_not_leave_the_scene_worse_than_one_per_class():
-    surface, truth = boxes_on_floor(colors=((150, 150, 150),) * 3)
+    surface, truth = boxes_on_floor(colors=((150, 140, 130), (160, 120, 110), (130, 130, 160)))
     engine, tree = LabelEngine(surface, segment(surface, target=300)), flat_tree(3)
     found = clicks_to_scores(
         Robot(surface, truth, seed=0),
