@@ -44,8 +44,7 @@ from .surface.surface import Superpoints, Surface
 
 Progress = Callable[[float, str], None]
 SETTLED_KEPT = 16  # label states remembered for undo and redo
-SLICE_SECONDS = 0.04
-SURE = 0.5  # confidence from which a vertex counts as settled
+SLICE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -209,6 +208,9 @@ class Workspace:
         known, else those of the posterior. Raises UserError, Cancelled.
         """
         engine = self._wait(self._engine, progress, "Preparing labels")
+        self._tree = LabelTree.from_document(document)
+        if self._student.done() and self._student.exception() is None:
+            self._student.result().forget_labels()
         key = _content(document)
         if key in self._settled:
             self._settled.move_to_end(key)
@@ -217,19 +219,14 @@ class Workspace:
             self._tell("idle", "Labels are settled")
             return self._current
         started = time.perf_counter()
-        self._tree = LabelTree.from_document(document)
         marks = tuple(place_marks(document, self._every_frame, self.surface))
         prediction = engine.predict(self._tree, [mark for mark in marks if mark.problem is None])
         labelling = self._labelling(document["revision"], "posterior", prediction, marks)
         self._document, self._posterior, self._current = document, (labelling, prediction), labelling
-        if self._student is not None and self._student.done() and self._student.exception() is None:
-            self._student.result().forget_labels()
         self.seconds["label"] = time.perf_counter() - started
         return labelling
 
     def _labelling(self, revision: int, stage: str, prediction: Prediction, marks: tuple[PlacedMark, ...]) -> Labelling:
-        uids, counts = np.unique(prediction.labels, return_counts=True)
-        size = max(len(prediction.labels), 1)
         return Labelling(
             revision=revision,
             stage=stage,
@@ -237,8 +234,8 @@ class Workspace:
             confidence=prediction.confidence,
             classes=[int(uid) for uid in prediction.uids],
             marks=marks,
-            shares={int(uid): int(count) / size for uid, count in zip(uids, counts, strict=True)},
-            unsettled=float((prediction.confidence < SURE).mean()) if len(prediction.labels) else 1.0,
+            shares=prediction.share(),
+            unsettled=prediction.unsettled,
         )
 
     # --- background work ---
@@ -385,7 +382,8 @@ class _Timer:
 
 
 def _content(document: dict) -> str:
-    """A digest of what a document says, whatever its revision and the order of its marks."""
+    """A digest of what a document teaches, whatever its revision, the order of its marks, names and colours."""
     marks = sorted(document["marks"], key=lambda mark: mark["id"])
-    text = json.dumps([document["tree"], marks], sort_keys=True)
+    tree = [[node["uid"], node["parent"], node["kind"]] for node in document["tree"]]
+    text = json.dumps([tree, marks], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

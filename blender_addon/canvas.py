@@ -3,11 +3,13 @@ all of it is read again from the mesh or sent again by the backend."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import bpy
 import numpy as np
 
+from .scene import passes
 from .scene import scan as scans
 from .scene.picking import Picker
 from .window import redraw
@@ -55,13 +57,19 @@ class Canvas:
         if self._painting is None and colors != self._painted_colors:
             self.start(scan, *scans.read_labels(scan.data), colors)
 
-    def step(self) -> str:
-        """One slice of painting; a sentence when it cannot go on, otherwise empty."""
+    def step(self, until: float) -> str:
+        """Slices of painting, none begun after ``until`` on the performance counter but at least one.
+
+        Returns:
+            A sentence when it cannot go on, otherwise empty.
+        """
         if self._painting is None:
             return ""
         problem = ""
         try:
             next(self._painting)
+            while time.perf_counter() < until:
+                next(self._painting)
             return ""
         except StopIteration:
             redraw()
@@ -87,6 +95,9 @@ class Canvas:
         if bool(colors) != bool(self._painted_colors):
             scans.show_colors(mesh, scans.LABELS if colors else scans.PHOTO)
         self._painted_colors = dict(colors)
+        if passes.FACE_LABEL in mesh.attributes:
+            yield
+            passes.write_face_labels(mesh)
 
     def _enter(self, mesh: bpy.types.Mesh) -> None:
         key = (mesh.session_uid, len(mesh.vertices), len(mesh.loops))

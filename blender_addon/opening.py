@@ -38,9 +38,10 @@ class Opening:
     _made: tuple[scans.Topology, Picker, np.ndarray] | None = field(default=None, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
 
-    def surface_arrived(self, arrays: dict[str, np.ndarray]) -> None:
-        """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3)."""
+    def surface_arrived(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3), and frames that were broken."""
         self.surface = arrays
+        self.capture["left_out"] += data["left_out"]
 
     def made(self) -> tuple[scans.Topology, Picker, np.ndarray] | None:
         """The surface with its edges, a picker and greys, made in a thread on the first call; None while it works."""

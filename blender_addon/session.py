@@ -21,7 +21,8 @@ from .lookup import current_scene, edit_state, scene_by_uid
 from .scene import scan as scans
 
 logger = logging.getLogger(__name__)
-BUILD_SLICE = 0.1  # seconds that building may take in one tick
+PAINT_SLICE = 0.03  # seconds after which a tick begins no further slice of painting
+BUILD_SLICE = 0.02  # seconds after which a tick begins no further slice of building
 RUNNING = (State.STARTING, State.READY, State.BUSY)
 
 
@@ -104,7 +105,7 @@ class Session:
             failed: gets an error's code and sentence; by default the panel shows the sentence.
             text: what the panel says while it runs.
         """
-        self._asks.append(Ask(method, params, done, failed or _tell_failure, text))
+        self._asks.append(Ask(method, params, done, failed or window.tell_failure, text))
         window.progress(0.0, text)
 
     def build(self, job: Iterator[object]) -> None:
@@ -126,6 +127,11 @@ class Session:
         return held and not self._pending_change() and self._answered == self._revision and not self.canvas.painting
 
     @property
+    def waiting(self) -> bool:
+        """Is an answer on its way, or something being built from one?"""
+        return bool(self._asks or self._sent or self._jobs)
+
+    @property
     def active(self) -> bool:
         """Is there anything to wait for?"""
         return bool(self._jobs or self._asks or self.opening) or self.client.state in (*RUNNING, State.STOPPING)
@@ -142,7 +148,7 @@ class Session:
         if self.client.state is State.FAILED:
             self._backend_failed()
         self._drive(scene)
-        problem = self.canvas.step()
+        problem = self.canvas.step(began + PAINT_SLICE)
         if problem:
             window.tell(problem)
         self._run_jobs(began + budget_s)
@@ -208,7 +214,7 @@ class Session:
             "device": wanted.device,
             "cache": str(preferences.cache_folder()),
         }
-        return Ask("open", params, lambda data, arrays: now.surface_arrived(arrays), self._opening_failed, "Opening")
+        return Ask("open", params, now.surface_arrived, self._opening_failed, "Opening")
 
     def _handle(self, message: Message) -> None:
         if message.type == "progress":
@@ -238,6 +244,8 @@ class Session:
             self._labelled(message.data, as_arrays(message))
         elif message.name == "status":
             window.status(message.data)
+        elif message.name == "problem":
+            window.tell(message.data["sentence"])
 
     # Opening.
 
@@ -302,7 +310,7 @@ class Session:
         scan = scans.find_scan(scene, self.opened)
         if scan is not None:
             self.canvas.recolor(scan, canvas.label_colors(scene))
-        self._send(Ask("document", {"document": document}, self._labelled, _tell_failure, ""))
+        self._send(Ask("document", {"document": document}, self._labelled, window.tell_failure, ""))
 
     def _labelled(self, data: dict[str, Any], arrays: Arrays) -> None:
         scene = current_scene()
@@ -375,7 +383,7 @@ class Session:
             self._fail_asks("backend_gone", self.client.reason)
 
     def _run_jobs(self, until: float) -> None:
-        slice_end = max(until, time.perf_counter() + BUILD_SLICE / 2)
+        slice_end = max(until, time.perf_counter() + BUILD_SLICE)
         while self._jobs and time.perf_counter() < slice_end:
             try:
                 if next(self._jobs[0]) is opening.WAIT:
@@ -388,8 +396,3 @@ class Session:
             except Exception:  # leave no half-open capture behind; whoever pumps says what happened
                 self._opening_failed("internal", "The capture could not be built; Blender's console has the details.")
                 raise
-
-
-def _tell_failure(code: str, sentence: str) -> None:
-    if code != "cancelled":
-        window.tell(sentence)

@@ -92,6 +92,12 @@ def tell(sentence: str, locate: bool = False) -> None:
         bpy.context.window_manager.popup_menu(draw, title="Clickfield", icon="ERROR")
 
 
+def tell_failure(code: str, sentence: str) -> None:
+    """Tell an error of the backend; what the person cancelled is no news."""
+    if code != "cancelled":
+        tell(sentence)
+
+
 def clear_problem() -> None:
     """The person tried again."""
     _put("problem", "")

@@ -6,6 +6,7 @@ from bpy.props import FloatProperty
 from ..blender_addon import live, opening, window
 from ..blender_addon.lookup import scene_by_uid
 from ..blender_addon.scene import objects
+from ..blender_addon.scene.scan import find_scan
 
 
 class CLICKFIELD_OT_separate(bpy.types.Operator):
@@ -58,6 +59,9 @@ def _build(scene_uid, capture_id, data, arrays):
         window.tell("Something was deleted while the objects were made; separate them again.")
         return
     objects.keep_report(scene, capture_id, data)
+    scan = find_scan(scene, capture_id)
+    if scan is not None:
+        scan.hide_viewport = True  # the objects lie on it; both at once would flicker
     bpy.ops.ed.undo_push(message="Separate Objects")
     window.redraw()
 

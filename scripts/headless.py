@@ -87,12 +87,8 @@ class Headless:
     def separate(self, show: Show = silent) -> list:
         """Separate, and the objects made."""
         self.bpy.ops.clickfield.separate()
-        self.wait(self._asks_done, "Separating", 300, show)
+        self.wait(lambda: not self.live.session().waiting, "Separating", 300, show)
         return [item for item in self.bpy.context.scene.objects if item.clickfield.role == "OBJECT"]
-
-    def _asks_done(self) -> bool:
-        session = self.live.session()
-        return not (session._asks or session._sent or session._jobs)
 
     def scan(self):
         """The scan object."""

@@ -5,6 +5,7 @@ import textwrap
 import bpy
 
 from ..scene import objects
+from ..scene.scan import find_scan
 from .panels import ClickfieldPanel
 
 COLUMNS = 40
@@ -20,7 +21,10 @@ class CLICKFIELD_PT_results(bpy.types.Panel, ClickfieldPanel):
         return bool(objects.report_lines(context.scene, context.scene.clickfield.capture_id))
 
     def draw(self, context):
-        """How many objects, and what was left out."""
+        """How many objects, and what was left out; the scan, hidden behind them, can be shown again."""
+        scan = find_scan(context.scene, context.scene.clickfield.capture_id)
+        if scan is not None:
+            self.layout.prop(scan, "hide_viewport", text="Show Scan", invert_checkbox=True)
         column = self.layout.column(align=True)
         for sentence in objects.report_lines(context.scene, context.scene.clickfield.capture_id):
             for line in textwrap.wrap(sentence, COLUMNS):

@@ -11,6 +11,8 @@ from .cameras import CENTER, FOCAL
 APART = 0.6  # metres between the marks of a label, so that they lie on two things or on different parts of one
 ROOM = 3.5  # pixels that a further mark needs to the border of its thing
 OF_BEST = 0.4  # and that distance as a fraction of the first mark's
+# What a person adds after a look at the first labels: (class, frame, u, v). The lamp has spread onto the wall.
+CORRECTIONS = (("Wall", "000014", 135, 66),)
 
 
 def marks(names: list[str], poses: list[np.ndarray], uids: list[np.ndarray], depths: list[np.ndarray]) -> list[dict]:
@@ -21,7 +23,7 @@ def marks(names: list[str], poses: list[np.ndarray], uids: list[np.ndarray], dep
             measured depth in millimetres.
 
     Returns:
-        The first marks of all classes, then the second ones, then the third ones.
+        The first marks of all classes, then the second ones, then the third ones, then the corrections.
     """
     rounds: list[list[dict]] = [[], [], []]
     for uid, (_, _, thing, _) in labels.CLASSES.items():
@@ -37,7 +39,9 @@ def marks(names: list[str], poses: list[np.ndarray], uids: list[np.ndarray], dep
             chosen.append(int(apart.argmax()))
         for turn, index in enumerate(chosen):
             rounds[turn].append(_mark(uid, names[index], spots[index]))
-    return [mark for turn in rounds for mark in turn]
+    uid_of = {name: uid for uid, (name, *_) in labels.CLASSES.items()}
+    corrections = [_mark(uid_of[name], frame, (u, v, 0.0)) for name, frame, u, v in CORRECTIONS]
+    return [mark for turn in rounds for mark in turn] + corrections
 
 
 def _middle(mask: np.ndarray) -> tuple[int, int, float]:

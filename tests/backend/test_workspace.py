@@ -130,8 +130,10 @@ def test_separate_gives_the_boxes_as_instances(workspace):
     largest = {made.label: made for made in reversed(result.objects)}
     assert len(boxes) == 3 and set(boxes) <= set(largest)
     for uid, box in zip(sorted(boxes), rooms.Room().boxes, strict=True):
-        size = np.subtract(box.high, box.low)
-        assert np.abs(largest[uid].dimensions - size).max() < 0.15
+        points = largest[uid].vertices + largest[uid].origin
+        outside = np.maximum(np.maximum(box.low - points, points - box.high), 0).max(axis=1)
+        assert (outside < 0.05).mean() > 0.9
+        assert largest[uid].dimensions[2] == pytest.approx(box.high[2] - box.low[2], abs=0.05)
     assert all(picture.shape == (256, 256, 4) and picture[..., 3].any() for picture in pictures)
 
 
