@@ -13,7 +13,7 @@ setup: .venv/.ready
 	touch $@
 
 # Blender 5.0 for the second, smaller run; its backend runs on .venv.
-.venv-5.0/.ready: constraints.txt
+.venv-5.0/.ready: Makefile
 	$(PYTHON) -m venv .venv-5.0
 	.venv-5.0/bin/pip install -q bpy==5.0.1 numpy==1.26.4 scikit-image==0.26.0 scipy==1.17.1 pytest==9.2.0 hypothesis==6.170.15
 	touch $@

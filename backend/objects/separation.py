@@ -87,9 +87,9 @@ def separate(
     parts = find_parts(surface, labels, np.asarray(confidence, dtype=np.float32), things, min_size)
     progress(0.4, "Cutting along the labels")
     cut = cut_by_labels(surface.vertices, surface.faces, parts.labels)
-    of_point, of_face = _spread(cut, parts.of_vertex)
+    of_face = _of_faces(cut, parts.of_vertex)
     progress(0.7, "Making objects")
-    objects = _objects(surface, confidence, cut, of_point, of_face, nodes)
+    objects = _objects(surface, confidence, cut, of_face, nodes)
     notes = []
     if parts.absorbed:
         notes.append(f"{parts.absorbed} small pieces took the label around them.")
@@ -99,47 +99,49 @@ def separate(
     return SeparationResult(tuple(objects), parts.crumbs, int((of_face == -2).sum()), parts.absorbed, tuple(notes))
 
 
-def _spread(cut: Cut, of_vertex: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part numbers of a cut's points (N,) and faces (M,): each face has a corner that is a vertex of the scan.
+def _of_faces(cut: Cut, of_vertex: np.ndarray) -> np.ndarray:
+    """Part number (M,) of a cut's faces: that of a corner which is a vertex of the scan; each face has one.
 
-    Parts that have faces are numbered anew, 0, 1, ...; crumbs keep -2, points without faces get -1.
+    Parts that have faces are numbered anew, 0, 1, ...; crumbs keep -2.
     """
     first = np.argmax(cut.faces < len(of_vertex), axis=1)
     of_face = of_vertex[np.take_along_axis(cut.faces, first[:, None], axis=1)[:, 0]]
     kept = of_face >= 0
     of_face[kept] = np.unique(of_face[kept], return_inverse=True)[1].ravel()
-    of_point = np.full(len(cut.points), -1)
-    of_point[cut.faces] = of_face[:, None]
-    return of_point, of_face
+    return of_face
 
 
 def _objects(
     surface: Surface,
     confidence: np.ndarray,
     cut: Cut,
-    part_of_point: np.ndarray,
     part_of_face: np.ndarray,
     nodes: dict[int, tuple[str, bool]],
 ) -> list[SceneObject]:
-    """One object per part 0, 1, ...; points and faces with negative numbers belong to none."""
-    point_order, point_starts = _by_part(part_of_point)
-    face_order, face_starts = _by_part(part_of_face)
-    local = np.zeros(len(cut.points), dtype=np.int32)
-    local[point_order] = np.arange(len(point_order)) - np.repeat(point_starts[:-1], np.diff(point_starts))
+    """One object per part 0, 1, ...; faces with negative numbers belong to none."""
+    face_order = np.argsort(part_of_face, kind="stable")
+    face_order = face_order[np.searchsorted(part_of_face[face_order], 0) :]
+    part = part_of_face[face_order].astype(np.int64)
+    # A copy of each point per part: two parts of one label may meet in a point.
+    copies, corners = np.unique(part[:, None] * len(cut.points) + cut.faces[face_order], return_inverse=True)
+    part_of_copy, point_of_copy = np.divmod(copies, len(cut.points))
+    numbers = np.arange(int(part.max(initial=-1)) + 2)
+    copy_starts, face_starts = np.searchsorted(part_of_copy, numbers), np.searchsorted(part, numbers)
+    local = (corners.reshape(-1, 3) - copy_starts[part][:, None]).astype(np.int32)
     colors = np.rint(cut.interpolate(surface.colors.astype(np.float32))).astype(np.uint8)
     certain = cut.interpolate(np.asarray(confidence, dtype=np.float32)).astype(np.float32)
     drafts: dict[int, list[SceneObject]] = {}
-    for number in range(len(face_starts) - 1):
-        mine = point_order[point_starts[number] : point_starts[number + 1]]
-        faces = face_order[face_starts[number] : face_starts[number + 1]]
-        points, uid = cut.points[mine], int(cut.face_labels[faces[0]])
+    for number in numbers[:-1]:
+        mine = point_of_copy[copy_starts[number] : copy_starts[number + 1]]
+        faces = slice(face_starts[number], face_starts[number + 1])
+        points, uid = cut.points[mine], int(cut.face_labels[face_order[faces.start]])
         origin = foot(points, surface.voxel)
         made = SceneObject(
             label=uid,
             instance=0,
             name=nodes[uid][0],
             vertices=(points - origin).astype(np.float32),
-            faces=local[cut.faces[faces]],
+            faces=local[faces],
             colors=colors[mine],
             labels=np.full(len(mine), uid, dtype=np.uint16),
             confidence=certain[mine],
@@ -152,13 +154,6 @@ def _objects(
         for uid in nodes
         for index, made in enumerate(sorted(drafts.get(uid, []), key=_rank))
     ]
-
-
-def _by_part(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices sorted by part without those of no part, and where each part starts (P + 1,)."""
-    order = np.argsort(part, kind="stable")
-    order = order[np.searchsorted(part[order], 0) :]
-    return order, np.searchsorted(part[order], np.arange(int(part.max(initial=-1)) + 2))
 
 
 def _rank(made: SceneObject) -> tuple[float, ...]:

@@ -331,3 +331,25 @@ def test_a_seam_is_smoothed_along_the_edges():
     off = (seam[:, 1] - 0.1 - 0.4 * seam[:, 0])[inner] / np.hypot(1, 0.4)
     # Half an edge is what cutting at the middles gives at worst.
     assert np.std(off) < 0.2 * VOXEL
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_noisy_labels_give_whole_objects(seed):
+    """Specks of every label inside every other: parts of one label then meet in single points."""
+    vertices, faces = grid((0, 0, 0), (0.6, 0, 0), (0, 0.6, 0))
+    surface = Surface(
+        vertices.astype(np.float32),
+        faces.astype(np.int32),
+        np.tile(np.float32([0, 0, 1]), (len(vertices), 1)),
+        np.full((len(vertices), 3), 128, np.uint8),
+        VOXEL,
+    )
+    generator = np.random.default_rng(seed)
+    labels = np.array([FLOOR, BOX, LAMP], np.uint16)[(vertices[:, 0] * 5).astype(int) % 3]
+    speck = generator.random(len(labels)) < 0.25
+    labels[speck] = generator.integers(0, 4, speck.sum())
+    result = separate(surface, labels, generator.random(len(labels)).astype(np.float32), TREE)
+    for made in result.objects:
+        assert made.faces.min() == 0 and made.faces.max() == len(made.vertices) - 1
+        assert len(np.unique(made.faces)) == len(made.vertices)
+        assert np.abs((made.vertices + made.origin)[:, 2]).max() < 1e-4
