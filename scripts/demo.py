@@ -7,6 +7,7 @@ pictures, and says what it made and how long each step took.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -29,20 +30,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--capture", type=Path, default=SAMPLE / "transforms.json", help="default: the sample")
     parser.add_argument("--marks", type=Path, help="label document; default: the sample's")
-    parser.add_argument("--out", type=Path, default=ROOT / "demo")
     chosen = parser.parse_args()
     if chosen.marks is None and chosen.capture.resolve().parent != SAMPLE.resolve():
         sys.exit("Your own capture needs marks: make demo CAPTURE=folder MARKS=file.json (docs/label_command.md).")
     for path in filter(None, (chosen.capture, chosen.marks)):
         if not path.exists():
             sys.exit(f"There is no file or folder {path}.")
-    run(chosen.capture.resolve(), (chosen.marks or SAMPLE / "marks.json").resolve(), chosen.out.resolve())
+    run(chosen.capture.resolve(), (chosen.marks or SAMPLE / "marks.json").resolve(), ROOT / "demo")
     leave()
 
 
 def run(capture: Path, marks: Path, out: Path) -> None:
     """Do it all."""
     out.mkdir(parents=True, exist_ok=True)
+    for made_before in ("profile", "library", "renders"):
+        shutil.rmtree(out / made_before, ignore_errors=True)
     steps: list[tuple[str, float]] = []
     started = time.perf_counter()
 

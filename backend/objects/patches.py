@@ -17,9 +17,11 @@ from scipy.spatial import cKDTree
 from ..surface.surface import Surface
 
 JOIN_GAP = 2.0  # voxels: patches of one thing nearer than this are one instance, since scans have holes
-TINY_AREA, TINY_SIZE = 0.01, 4.0  # of the label's largest part, and times min_size: below both, a crumb
-GUESS_AREA = 0.1  # of the label's largest part; a smaller part of a thing must be certain somewhere ...
-GUESS_CONFIDENCE = 0.1  # ... to this degree, or half of what its label reaches anywhere
+# A part of a thing with less than this share of its label's largest part must be so certain somewhere, as a share of
+# what its label reaches anywhere: what nobody marked and little speaks for is a mistake more often than a thing.
+TINY_AREA, TINY_CONFIDENCE = 0.02, 0.95
+GUESS_AREA, GUESS_CONFIDENCE = 0.1, 0.7
+UNKNOWN_CONFIDENCE = 0.1  # below it nothing speaks for a part, whatever its size
 RIM = 0.5  # share of a small part's rim that must belong to one other part for it to take the small one in
 OPEN_RIM = 0.25  # how much of that the border of the mesh counts: a scan has holes everywhere
 ROUNDS = 4  # a small part beside another small one gets its turn when that one has been taken in
@@ -110,10 +112,11 @@ class _Measures:
     def small(self, things: np.ndarray, min_size: float) -> np.ndarray:
         """Which labelled groups are too little, or too much of a guess, to be objects."""
         largest = self.best(self.area)
-        tiny = (self.area < TINY_AREA * largest) & (self.longest < TINY_SIZE * min_size)
-        doubtful = self.sure < np.minimum(GUESS_CONFIDENCE, 0.5 * self.best(self.sure))
-        guess = doubtful & (self.area < GUESS_AREA * largest)
-        few = (self.longest < min_size) | (things[self.label] & (tiny | guess))
+        surest = self.best(self.sure)
+        tiny = (self.area < TINY_AREA * largest) & (self.sure < TINY_CONFIDENCE * surest)
+        guess = (self.area < GUESS_AREA * largest) & (self.sure < GUESS_CONFIDENCE * surest)
+        unknown = self.sure < UNKNOWN_CONFIDENCE * surest
+        few = (self.longest < min_size) | (things[self.label] & (tiny | guess | unknown))
         return few & (self.area < largest) & (self.label > 0)
 
 
