@@ -12,13 +12,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from . import protocol
-from .captures.capture import Capture, Intrinsics
+from .captures.capture import Capture, Frame, Intrinsics
 from .captures.detect import ImportOptions, open_capture
 from .errors import UserError
 from .images import write_image
@@ -26,6 +27,7 @@ from .workspace import Labelling, Workspace
 
 Progress = Callable[[float, str], None]
 MAX_JSON = 64 << 20
+MAX_WRITERS = 8
 
 
 @dataclass(frozen=True)
@@ -177,11 +179,19 @@ def _keyframes(capture: Capture, step: int, max_frames: int) -> Capture:
 
 def _write_frames(workspace: Workspace, out: Path, progress: Progress) -> None:
     frames = workspace.capture.frames
-    for index, frame in enumerate(frames):
-        progress(index / len(frames), f"Label map {index + 1} of {len(frames)}")
+
+    def write(frame: Frame) -> None:
         view = workspace.keyframe_view(frame)
         write_image(out / "labels" / f"{frame.name}.png", fitting(view.labels, workspace.largest_uid))
         write_image(out / "confidence" / f"{frame.name}.png", np.rint(view.confidence * 255).astype(np.uint8))
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_WRITERS)) as pool:
+        try:
+            for index, _ in enumerate(pool.map(write, frames)):
+                progress((index + 1) / len(frames), f"Label map {index + 1} of {len(frames)}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _write_views(workspace: Workspace, views: list, capture: Capture, out: Path, progress: Progress) -> None:

@@ -22,6 +22,7 @@ result = {
     "backend": shown.state,
     "problem": shown.problem,
     "busy": shown.busy,
+    "waiting": live.session().waiting,
     "importing": live.session().importing,
     "up_to_date": live.session().up_to_date,
     "settled": shown.settled,
@@ -210,7 +211,7 @@ def test_a_person_labels_the_sample(blender, truth, shots):
 
     # separate and save
     assert blender.run("result = list(bpy.ops.clickfield.separate())") == ["FINISHED"]
-    state = wait(blender, "objects>8, !busy")
+    state = wait(blender, "objects>8, !busy, !waiting")
     show_everything(blender)
     blender.shot(shots / "3 separated.png")
     library = Path(blender.home) / "library"
