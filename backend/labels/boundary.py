@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from ..surface.features import EdgeGraph
 
-BAND_RINGS = 2  # vertices this many edges from a label border are decided anew
+BAND_RINGS = 1  # vertices this many edges from a label border are decided anew
 ROUNDS = 2  # in which the band is decided
 PRIOR = 1.0  # pull towards the superpoint's own answer; a neighbour without a boundary between counts 1
 SETTLED = 0.8  # probability from which a superpoint's side of a border is not asked again
