@@ -83,7 +83,7 @@ def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[obje
         while now.made() is None:
             yield WAIT
         topology, picker, grey = now.made()
-        yield from scans.fill(scan.data, topology)
+        yield from scans.replace_surface(scan, topology)
         canvas.keep(scan.data, picker, grey)
     if now.fresh:
         assembly.frame_in_viewports(scene, scan)

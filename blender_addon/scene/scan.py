@@ -55,8 +55,26 @@ def new_scan(collection: bpy.types.Collection, name: str, capture_id: str) -> bp
     return scan
 
 
+def replace_surface(scan: bpy.types.Object, made: Topology) -> Iterator[None]:
+    """Give a scan another surface, in slices.
+
+    Between slices Blender draws, and drawing a mesh that is half written ends in a crash: the new mesh is filled where
+    no object uses it, then exchanged for the old one.
+    """
+    former = scan.data
+    name = former.name
+    mesh = bpy.data.meshes.new(name)
+    for material in former.materials:
+        mesh.materials.append(material)
+    yield from fill(mesh, made)
+    scan.data = mesh
+    if not former.users:
+        bpy.data.meshes.remove(former)
+    mesh.name = name
+
+
 def fill(mesh: bpy.types.Mesh, made: Topology) -> Iterator[None]:
-    """Write a surface into a mesh, replacing what is there; yields between blocks of at most about 0.1 s."""
+    """Write a surface into a mesh that no object shows; yields between blocks of at most about 0.1 s."""
     mesh.clear_geometry()
     mesh.vertices.add(len(made.positions))
     mesh.edges.add(len(made.edges))
