@@ -27,6 +27,7 @@ MAX_MARKS = 100_000
 MAX_POINTS = 1_000_000
 MAX_UID = 65_535
 KINDS = ("class", "group")
+METHODS = ("combined", "marks-only", "marks-only-tree")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -131,10 +132,13 @@ def checked_document(document: Any) -> dict[str, Any]:
     """The label document in its one canonical form.
 
     Args:
-        document: ``{"revision"?, "tree": [{"uid", "name", "parent"?, "kind"?, "thing"?, "color"?}],
+        document: ``{"revision"?, "method"?, "tree": [{"uid", "name", "parent"?, "kind"?, "thing"?, "color"?}],
             "marks": [{"label", "sign"?, "frame", "u", "v"} or {"label", "sign"?, "points": [[x, y, z], ...]}]}``.
             ``parent`` 0 or null is the root; ``kind`` is "class" or "group"; ``thing`` says whether connected pieces
-            are separate instances; ``sign`` 1 is "this", -1 is "not this"; a mark may carry both forms and an ``id``.
+            are separate instances; ``sign`` 1 is "this", -1 is "not this"; a mark may carry both forms, an ``id``,
+            ``muted`` (it teaches nothing) and ``local`` (it teaches only the connected piece that it lies on).
+            ``method`` is one of METHODS: the full engine, or the field taught by the marks alone (iLabel), flat or
+            with one sigmoid per level of the tree.
 
     Returns:
         The same with every field present, colours as three floats 0..1, parents before children checked for
@@ -160,7 +164,9 @@ def checked_document(document: Any) -> dict[str, Any]:
     _require(total <= MAX_POINTS, f"The marks have {total} points; {MAX_POINTS} is the most.")
     revision = document.get("revision", 0)
     _require(type(revision) is int and revision >= 0, "'revision' in the label document is not a whole number.")
-    return {"revision": revision, "tree": nodes, "marks": checked}
+    method = document.get("method", METHODS[0])
+    _require(method in METHODS, f"The label document asks for the method {method!r}, which Clickfield does not know.")
+    return {"revision": revision, "method": method, "tree": nodes, "marks": checked}
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -229,6 +235,9 @@ def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
     _require(sign in (1, -1) and not isinstance(sign, bool), f"{where} has a sign that is neither 1 nor -1.")
     uid = mark.get("id")
     _require(uid is None or (type(uid) is int and uid > 0), f"{where} has an id that is not a positive whole number.")
+    muted, local = mark.get("muted", False), mark.get("local", False)
+    whether = isinstance(muted, bool) and isinstance(local, bool)
+    _require(whether, f"{where} has a 'muted' or 'local' that is not true or false.")
     frame, points = mark.get("frame"), mark.get("points", [])
     if frame is not None:
         _require(isinstance(frame, str) and 0 < len(frame) <= 256, f"{where} has a frame that is not a name.")
@@ -240,6 +249,8 @@ def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
         "id": uid,
         "label": label,
         "sign": int(sign),
+        "muted": muted,
+        "local": local,
         "frame": frame,
         "u": float(mark["u"]) if frame is not None else None,
         "v": float(mark["v"]) if frame is not None else None,

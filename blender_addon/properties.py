@@ -35,6 +35,27 @@ KIND_ITEMS = (
     ("class", "Class", "A label that can be given to the surface"),
     ("group", "Group", "A label that only holds other labels"),
 )
+METHOD_ITEMS = (
+    ("combined", "Combined", "Spread marks over the scan's parts at once, then let the field improve on it"),
+    ("marks-only", "Marks Only", "The field learns from nothing but the marks, as iLabel does; slow without a GPU"),
+    ("marks-only-tree", "Marks Only, by Level", "The same with one yes or no per level of the tree"),
+)
+SHOW_ITEMS = (
+    ("PHOTO", "Photo", "The colours of the capture"),
+    ("LABELS", "Labels", "The colours of the labels"),
+    ("MIX", "Mix", "Label colours over the photo"),
+    ("CONFIDENCE", "Confidence", "Bright where the labels are sure"),
+    ("UNCERTAINTY", "Uncertainty", "Hot where a mark would teach most"),
+)
+MEASURE_ITEMS = (
+    ("entropy", "Entropy", "How evenly the labels share a place (softmax entropy)"),
+    ("least-confidence", "Least Confidence", "How little the best label has"),
+    ("margin", "Margin", "How close the second-best label is"),
+)
+TOP_ITEMS = (
+    ("1", "Top 1 %", "Ask about the least certain hundredth of a picture"),
+    ("5", "Top 5 %", "Ask about the least certain twentieth of a picture"),
+)
 ROLE_ITEMS = (
     ("NONE", "None", "Not made by Clickfield"),
     ("SCAN", "Scan", "The fused mesh of a capture"),
@@ -63,6 +84,11 @@ class ClickfieldMark(bpy.types.PropertyGroup):
     u: FloatProperty(name="Column", description="Pixel column; the centre of the first one is 0")
     v: FloatProperty(name="Row", description="Pixel row; the centre of the top one is 0")
     points: CollectionProperty(type=ClickfieldPoint)
+    muted: BoolProperty(name="Mute", description="The mark stays, and teaches nothing", update=_edited)
+    local: BoolProperty(
+        name="Only This Piece", description="Teach only the connected piece that the mark lies on", update=_edited
+    )
+    selected: BoolProperty(name="Select", description="Chosen in the list of marks")
 
 
 class ClickfieldLabel(bpy.types.PropertyGroup):
@@ -81,6 +107,10 @@ class ClickfieldLabel(bpy.types.PropertyGroup):
     color: FloatVectorProperty(
         name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, default=(0.8, 0.8, 0.8), update=_edited
     )
+
+
+    expanded: BoolProperty(name="Expand", description="Show what is below this label", default=True)
+    visible: BoolProperty(name="Show", description="Show this label in the viewport", default=True)
 
 
 class ClickfieldScene(bpy.types.PropertyGroup):
@@ -108,6 +138,20 @@ class ClickfieldScene(bpy.types.PropertyGroup):
     labels: CollectionProperty(type=ClickfieldLabel)
     active_label: IntProperty(name="Active Label", default=0, min=0, description="Row in the list of labels")
     marks: CollectionProperty(type=ClickfieldMark)
+    active_mark: IntProperty(name="Active Mark", default=0, min=0, description="Row in the list of marks")
+    method: EnumProperty(name="Method", items=METHOD_ITEMS, default="combined", update=_edited)
+    only_this_piece: BoolProperty(
+        name="Only This Piece", description="New marks teach only the connected piece that they lie on"
+    )
+    recent: StringProperty(name="Recent Labels", description="Uids of the labels used last, newest first")
+    show: EnumProperty(name="Show", items=SHOW_ITEMS, default="LABELS")
+    mix: FloatProperty(name="Opacity", description="Of label colours over a photo", default=0.6, min=0.0, max=1.0)
+    tree_level: IntProperty(
+        name="Level", description="Level of the label tree that is shown; 0 shows the labels themselves", min=0, max=32
+    )
+    isolated: IntProperty(name="Isolated Label", description="Uid of the only label shown, 0 for all", min=0)
+    query_measure: EnumProperty(name="Uncertainty", items=MEASURE_ITEMS, default="least-confidence")
+    query_top: EnumProperty(name="Ask About", items=TOP_ITEMS, default="5")
     next_uid: IntProperty(name="Next Label Id", default=1, min=1)
     next_mark: IntProperty(name="Next Mark Id", default=1, min=1)
     revision: IntProperty(name="Revision", default=0, min=0, description="Counts the edits of labels and marks")

@@ -14,8 +14,9 @@ import numpy as np
 from ..surface.features import components, edge_graph
 from ..surface.surface import Superpoints, Surface
 from .boundary import SETTLED, Borders, nearest_site
+from .kernel import GraphKernel
 from .placement import PlacedMark
-from .posterior import Evidence, GraphKernel, Posterior, posterior
+from .posterior import Evidence, Posterior, posterior
 from .tree import LabelTree
 
 HALF_REACH = 0.05  # correlation with the marks at which confidence falls to half

@@ -30,6 +30,7 @@ class PlacedMark:
     vertices: np.ndarray  # (n,) int64, distinct, ascending
     points: np.ndarray  # (n, 3) float32 scene metres, where those vertices are
     problem: str | None = None
+    local: bool = False  # it teaches only the connected piece that it lies on
 
 
 @dataclass

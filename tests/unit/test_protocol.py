@@ -204,8 +204,21 @@ def test_every_field_is_filled_in():
     color = checked["tree"][0].pop("color")
     assert checked == {
         "revision": 0,
+        "method": "combined",
         "tree": [{"uid": 7, "name": "Chair", "parent": 0, "kind": "class", "thing": True}],
-        "marks": [{"id": 1, "label": 7, "sign": 1, "frame": "000012", "u": 3.0, "v": 4.5, "points": []}],
+        "marks": [
+            {
+                "id": 1,
+                "label": 7,
+                "sign": 1,
+                "muted": False,
+                "local": False,
+                "frame": "000012",
+                "u": 3.0,
+                "v": 4.5,
+                "points": [],
+            }
+        ],
     }
     assert len(color) == 3 and all(0 <= c <= 1 for c in color)
 
