@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.captures import lens as lenses
 from backend.captures import orientation, plausibility
-from backend.captures.capture import Capture, Frame, Intrinsics, LeftOut
+from backend.captures.capture import Capture, Frame, LeftOut
 from backend.captures.common import (
     BAD_LENS,
     NO_COLOR,
@@ -26,12 +25,10 @@ from backend.captures.common import (
     checked_pose,
 )
 from backend.captures.depth import DepthEncoding, parse_encoding
-from backend.captures.images import BrokenImage, Header, depth_problem, read_color, read_header, read_raw_depth
-from backend.captures.kinect import color_at_depth_camera
+from backend.captures.frames import CheckedEntry, Unusable, frame_of, load_raw, upright_turns
 from backend.captures.selection import choose
 from backend.errors import UserError
 
-MAX_ASPECT_DRIFT = 0.05
 # What a capture lacks when no frame at all can be used.
 SENTENCES = {
     "no_poses": "The capture {name} has no usable camera poses; Clickfield needs a pose for every frame.",
@@ -60,14 +57,20 @@ def assemble(recording: Recording, options: ImportOptions, progress: Progress) -
     if len(taken) < 2 <= len(usable):
         sentence = f"A frame step of {options.step} leaves one of {len(usable)} frames; choose a smaller step."
         raise UserError("bad_option", sentence)
-    frames_in, broken = _headers(taken, progress)
+    frames_in, broken = _headers(taken, recording, progress)
     problems += broken
     if len(frames_in) < 2:
         raise _too_few(recording, total, len(frames_in), problems)
+    if recording.set_upright:
+        up = orientation.AXES[recording.up if options.up == "auto" else options.up]
+        turns = upright_turns(frames_in, up)
+        for checked in frames_in:
+            checked.turn(turns)
     encoding = parse_encoding(options.depth_encoding or recording.encoding)
-    frames = [_frame(checked, recording, encoding, options) for checked in frames_in]
-    loaders = [partial(load_raw, c.entry.depth, c.depth_camera, _depth_distortion(c, recording)) for c in frames_in]
-    probe = plausibility.Probe(frames, loaders, recording, options, encoding, progress)
+    frames = [frame_of(checked, recording, encoding, options) for checked in frames_in]
+    loaders = [partial(load_raw, checked, recording) for checked in frames_in]
+    cameras = [checked.depth_optics.camera for checked in frames_in]
+    probe = plausibility.Probe(frames, loaders, cameras, recording, options, encoding, progress)
     frames, notes = plausibility.check(probe)
     scene_from_world, note = orientation.scene_from_world(frames, recording.up, options.up, probe)
     notes = [*recording.notes, *_count_notes(problems, total), *notes, note]
@@ -80,6 +83,7 @@ def assemble(recording: Recording, options: ImportOptions, progress: Progress) -
         scene_from_world=scene_from_world,
         left_out=tuple(LeftOut(name, problem.one) for name, problem in problems),
         notes=tuple(notes),
+        classes=recording.classes,
         fingerprint=_fingerprint(recording.format, frames, frames_in, scene_from_world, encoding, options),
     )
 
@@ -132,145 +136,18 @@ def _exists(path: Path | None) -> bool:
         return False
 
 
-class _Checked:
-    """An entry with the headers of its two images and the pinholes that follow."""
-
-    def __init__(self, entry: Entry, color: Header, depth: Header):
-        self.entry, self.color, self.depth = entry, color, depth
-        self.camera = lenses.fit(entry.lens, color.width, color.height)
-        own = entry.depth_lens
-        self.depth_camera = (
-            lenses.fit(own, depth.width, depth.height) if own else self.camera.resized(depth.width, depth.height)
-        )
-
-
-def _headers(entries: list[Entry], progress: Progress) -> tuple[list[_Checked], list[tuple[str, Problem]]]:
+def _headers(
+    entries: list[Entry], recording: Recording, progress: Progress
+) -> tuple[list[CheckedEntry], list[tuple[str, Problem]]]:
     good, problems = [], []
     for index, entry in enumerate(entries):
         if index % 8 == 0:
             progress(0.3 + 0.4 * index / len(entries), "Checking images")
         try:
-            color, depth = _header(entry.color, "colour"), _header(entry.depth, "depth")
-            _check_sizes(entry, color, depth)
-            checked = _Checked(entry, color, depth)
-            _check_center(checked)
-        except _Unusable as unusable:
+            good.append(CheckedEntry(entry, recording))
+        except Unusable as unusable:
             problems.append((entry.name, unusable.problem))
-            continue
-        good.append(checked)
     return good, problems
-
-
-class _Unusable(Exception):
-    def __init__(self, problem: Problem):
-        super().__init__(problem.one)
-        self.problem = problem
-
-
-def _header(path: Path, kind: str) -> Header:
-    try:
-        header = read_header(path)
-    except BrokenImage as error:
-        many = f"their {kind} images cannot be read"
-        raise _Unusable(Problem("image_broken", f"its {kind} image {error}", many)) from error
-    problem = depth_problem(header) if kind == "depth" else None
-    if problem:
-        raise _Unusable(
-            Problem("no_depth", f"its depth image {problem}", f"their depth images have {header.mode} pixels")
-        )
-    return header
-
-
-def _check_sizes(entry: Entry, color: Header, depth: Header) -> None:
-    pairs = [(color, entry.lens, "colour")]
-    pairs += [(depth, entry.depth_lens, "depth")] if entry.depth_lens else []
-    for header, lens, kind in pairs:
-        if lens.width and _drift(header.width, header.height, lens.width, lens.height) > MAX_ASPECT_DRIFT:
-            size = f"{header.width} x {header.height}, its camera {lens.width} x {lens.height} pixels"
-            raise _Unusable(
-                Problem("bad_sizes", f"its {kind} image has {size}", f"their {kind} images do not fit their cameras")
-            )
-    if entry.depth_lens is None and _drift(color.width, color.height, depth.width, depth.height) > MAX_ASPECT_DRIFT:
-        size = f"{depth.width} x {depth.height}, its colour image {color.width} x {color.height} pixels"
-        raise _Unusable(
-            Problem("bad_sizes", f"its depth image has {size}", "their depth and colour images differ in shape")
-        )
-
-
-def _check_center(checked: _Checked) -> None:
-    for camera in (checked.camera, checked.depth_camera):
-        if not (lenses.centered(camera.cx, camera.width) and lenses.centered(camera.cy, camera.height)):
-            one = f"its camera intrinsics do not belong to an image of {camera.width} x {camera.height} pixels"
-            raise _Unusable(Problem("no_intrinsics", one, "their camera intrinsics belong to another image size"))
-
-
-def _drift(width: int, height: int, other_width: int, other_height: int) -> float:
-    return abs(width / height * other_height / other_width - 1)
-
-
-def _frame(checked: _Checked, recording: Recording, encoding: DepthEncoding, options: ImportOptions) -> Frame:
-    entry, camera, depth_camera = checked.entry, checked.camera, checked.depth_camera
-    distortion = entry.lens.distortion
-    load_depth = partial(
-        load_depth_image,
-        entry.depth,
-        depth_camera,
-        _depth_distortion(checked, recording),
-        encoding,
-        recording.invalid,
-        (options.depth_min, options.depth_max),
-    )
-    load_color = partial(load_color_image, entry.color, camera, distortion)
-    warped = recording.kinect_baseline
-    if warped:
-        load_color = partial(color_at_depth_camera, load_color, load_depth, camera, depth_camera)
-    return Frame(
-        name=entry.name,
-        color_path=entry.color,
-        intrinsics=depth_camera if warped else camera,
-        depth_intrinsics=depth_camera,
-        camera_to_world=entry.pose,
-        load_color=load_color,
-        load_depth=load_depth,
-        undistorted=bool(distortion) or warped,
-        timestamp=entry.timestamp,
-    )
-
-
-def load_color_image(path: Path, camera: Intrinsics, distortion: tuple[float, ...]) -> np.ndarray:
-    """(height, width, 3) uint8, undistorted. Raises UserError when the file is damaged or has changed its size."""
-    image = read_color(path)
-    _check_unchanged(image, camera, path)
-    return lenses.undistort(image, camera, distortion, order=1) if distortion else image
-
-
-def load_depth_image(
-    path: Path,
-    camera: Intrinsics,
-    distortion: tuple[float, ...],
-    encoding: DepthEncoding,
-    invalid: tuple[int, ...],
-    limits: tuple[float, float],
-) -> np.ndarray:
-    """(height, width) float32 metres, undistorted, 0 = none. Raises UserError as ``load_color_image`` does."""
-    return encoding.decode(load_raw(path, camera, distortion), invalid, *limits)
-
-
-def load_raw(path: Path, camera: Intrinsics, distortion: tuple[float, ...]) -> np.ndarray:
-    """(height, width) depth values as stored, moved to where the pinhole camera sees them."""
-    raw = read_raw_depth(path)
-    _check_unchanged(raw, camera, path)
-    return lenses.undistort(raw, camera, distortion, order=0) if distortion else raw
-
-
-def _depth_distortion(checked: _Checked, recording: Recording) -> tuple[float, ...]:
-    return checked.entry.lens.distortion if recording.distorted_depth and not checked.entry.depth_lens else ()
-
-
-def _check_unchanged(image: np.ndarray, camera: Intrinsics, path: Path) -> None:
-    if image.shape[:2] != (camera.height, camera.width):
-        sentence = f"The image {path.name} has changed its size since the capture was opened; open the capture again."
-        raise UserError("image_changed", sentence, str(path))
 
 
 def _too_few(recording: Recording, total: int, usable: int, problems: list[tuple[str, Problem]]) -> UserError:
@@ -304,14 +181,14 @@ def _count_notes(problems: list[tuple[str, Problem]], total: int) -> list[str]:
 def _fingerprint(
     name: str,
     frames: list[Frame],
-    checked: list[_Checked],
+    checked: list[CheckedEntry],
     scene_from_world: np.ndarray,
     encoding: DepthEncoding,
     options: ImportOptions,
 ) -> str:
     """Hash of everything that decides what the frames contain; paths are not part of it, so a folder may move."""
     digest = hashlib.sha256()
-    digest.update(f"{name}|{encoding}|{options.depth_min!r}|{options.depth_max!r}".encode())
+    digest.update(f"{name}|{encoding}|{options.depth_min!r}|{options.depth_max!r}|{options.confidence}".encode())
     digest.update(np.round(scene_from_world, 6).tobytes())
     for frame, source in zip(frames, checked, strict=True):
         digest.update(f"|{frame.name}|{source.color.bytes}|{source.depth.bytes}|{source.entry.lens}".encode())

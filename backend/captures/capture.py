@@ -55,8 +55,8 @@ class Intrinsics:
 class Frame:
     """One keyframe: where its images are and where its camera stood.
 
-    ``color_path`` is the file itself when it can be shown as it is; readers that undistort keep the original here
-    and set ``undistorted`` so that whoever shows the picture writes ``color()`` to a file first.
+    ``color_path`` is the file itself when it can be shown as it is; where the picture was undistorted or turned, it is
+    the original and ``undistorted`` is set, so that whoever shows the picture writes ``color()`` to a file first.
     """
 
     name: str  # file stem, unique within the capture
@@ -68,6 +68,8 @@ class Frame:
     load_depth: Callable[[], np.ndarray] = field(repr=False, compare=False)
     undistorted: bool = False
     timestamp: float | None = None  # seconds
+    load_labels: Callable[[], np.ndarray] | None = field(default=None, repr=False, compare=False)
+    load_instances: Callable[[], np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     def color(self) -> np.ndarray:
         """(height, width, 3) uint8 sRGB. Raises UserError when the file cannot be read."""
@@ -76,6 +78,14 @@ class Frame:
     def depth(self) -> np.ndarray:
         """(height, width) float32 z-depth in scene metres, 0 where nothing was measured. Raises UserError."""
         return self.load_depth()
+
+    def labels(self) -> np.ndarray | None:
+        """(height, width) int32 true label ids of color()'s pixels; None without ground truth. Raises UserError."""
+        return self.load_labels() if self.load_labels else None
+
+    def instances(self) -> np.ndarray | None:
+        """(height, width) int32 true instance ids of color()'s pixels; None without them. Raises UserError."""
+        return self.load_instances() if self.load_instances else None
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ class Capture:
     scene_from_world: np.ndarray  # (4, 4) float64 similarity
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()  # sentences that the person should read
+    classes: dict[int, str] = field(default_factory=dict)  # names of the ids in the frames' true labels
     fingerprint: str = ""  # stable id of the content: hash of names, sizes and cameras
 
     def to_scene(self, camera_to_world: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ class ImportOptions:
     depth_max: float = 8.0  # metres; beyond is invalid
     up: str = "auto"  # which axis of the capture's world points up
     depth_encoding: str | None = None  # overrides the format's own, see depth.parse_encoding
+    confidence: int = 2  # depth below this confidence is invalid: 0 low, 1 medium, 2 high; where a capture has one
 
     def checked(self) -> ImportOptions:
         """These options. Raises UserError for values that make no sense."""
@@ -46,6 +47,8 @@ class ImportOptions:
             raise UserError("bad_option", "The depth range must start at 0 m or more and end beyond its start.")
         if self.up not in UPS:
             raise UserError("bad_option", f"The up axis must be one of {', '.join(UPS)}.")
+        if type(self.confidence) is not int or not 0 <= self.confidence <= 2:
+            raise UserError("bad_option", "The least confidence of depth must be 0 (low), 1 (medium) or 2 (high).")
         if not isinstance(self.depth_encoding, str | None):
             raise UserError("bad_option", "The depth encoding must be a text such as 'mm' or '5000'.")
         return self
@@ -61,7 +64,11 @@ class Lens:
     cy: float
     width: int = 0  # 0: the size of the image file
     height: int = 0
-    distortion: tuple[float, ...] = ()  # k1, k2, p1, p2, k3, k4; radial 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8
+    # Empty without distortion. By model: "perspective" k1 k2 p1 p2 k3 k4 (radial 1 + k1 r^2 + k2 r^4 + k3 r^6 + ...),
+    # "rational" OpenCV's k1 k2 p1 p2 k3 k4 k5 k6, "fisheye" k1 k2 k3 k4 p1 p2 sx1 sy1 (equidistant, thin prism),
+    # "fov" omega. The formulas are in lens.py.
+    distortion: tuple[float, ...] = ()
+    model: str = "perspective"
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,10 @@ class Entry:
     depth_lens: Lens | None = None  # None: registered to colour, the same field of view
     timestamp: float | None = None
     problem: Problem | None = None
+    confidence: Path | None = None  # image of the depth image's size: 0, 1, 2 or 0, 127, 255
+    color_from_depth: np.ndarray | None = None  # (4, 4) between two cameras; None: they share centre and axes
+    labels: Path | None = None  # true label ids at the colour image's pixels
+    instances: Path | None = None  # true instance ids, likewise
 
 
 @dataclass
@@ -111,6 +122,9 @@ class Recording:
     distorted_depth: bool = True  # whether depth shares the colour lens's distortion
     poses_may_be_inverse: bool = False  # the layout exists with world-to-camera matrices too
     kinect_baseline: bool = False  # colour comes from a second camera beside the depth camera (7-Scenes)
+    ray_distance: bool = False  # depth is the distance to the camera's centre instead of to its plane
+    set_upright: bool = False  # pictures lie as the sensor does, so those of a phone held upright are turned
+    classes: dict[int, str] = field(default_factory=dict)  # names of the label ids in the entries' label images
     notes: list[str] = field(default_factory=list)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.captures.capture import Intrinsics
+from backend.captures.images import Header
 from backend.errors import UserError
 
 HELP = "'mm', '5000' (values per metre), 'scale:0.0001' (metres per value), 'sun3d' or 'sun3d-0.1mm'"
@@ -30,11 +32,32 @@ class DepthEncoding:
             raw = (bits >> 3) | (bits << 13)
         return np.where(good, raw * np.float64(self.scale), 0.0).astype(np.float32)
 
-    def decode(self, raw: np.ndarray, invalid: tuple[int, ...], nearest: float, farthest: float) -> np.ndarray:
-        """As ``metres``, with 0 also outside ``nearest`` to ``farthest`` metres."""
-        metres = self.metres(raw, invalid)
-        metres[(metres < nearest) | (metres > farthest)] = 0.0
-        return metres
+
+def within(metres: np.ndarray, nearest: float, farthest: float) -> np.ndarray:
+    """The same depth with 0 outside ``nearest`` to ``farthest``."""
+    return np.where((metres < nearest) | (metres > farthest), np.float32(0), metres)
+
+
+def along_axis(distance: np.ndarray, camera: Intrinsics) -> np.ndarray:
+    """(H, W) distances to a camera's centre as z-depth, the distance to its plane."""
+    x = (np.arange(camera.width) - camera.cx) / camera.fx
+    y = (np.arange(camera.height) - camera.cy) / camera.fy
+    return distance / np.sqrt(1 + x[None, :] ** 2 + y[:, None] ** 2)
+
+
+def trusted(levels: np.ndarray, depth: Header, least: int) -> np.ndarray:
+    """Where depth is confident enough, (H, W) uint8 0 or 1 at the depth image's own pixels.
+
+    Args:
+        levels: confidence as stored, 0, 1, 2 (Apple) or 0, 127, 255 (Polycam), of any size.
+        depth: header of the depth image.
+        least: 0 low, 1 medium, 2 high.
+    """
+    if levels.max(initial=0) > 2:
+        levels = np.digitize(levels, (64, 192))
+    rows = ((np.arange(depth.height) + 0.5) * levels.shape[0] / depth.height).astype(int)
+    columns = ((np.arange(depth.width) + 0.5) * levels.shape[1] / depth.width).astype(int)
+    return (levels[rows[:, None], columns] >= least).astype(np.uint8)
 
 
 NAMED = {

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.captures import plain, redwood, scannet, seven_scenes, transforms, tum
+from backend.captures import archive, plain, redwood, scannet, seven_scenes, transforms, tum
 from backend.captures.assemble import assemble
 from backend.captures.capture import Capture
 from backend.captures.common import ImportOptions, Progress, Recording, list_folder, list_images
+from backend.captures.scratch import CONTENTS, Scratch
 from backend.errors import UserError
 
 
@@ -20,53 +21,68 @@ class Reader:
 
     name: str
     find: Callable[[Path], Path | None]  # folder -> what to read there, None when it is another format
-    read: Callable[[Path], Recording]
+    read: Callable[[Path, Scratch], Recording]  # may unpack into the scratch folder what no image library reads
+    opens: Callable[[Path], bool] = lambda path: False  # is this single file, by its content, a capture of this format?
+
+
+def _in_place(read: Callable[[Path], Recording]) -> Callable[[Path, Scratch], Recording]:
+    """A reader whose files can be used where they are."""
+    return lambda source, scratch: read(source)
 
 
 # In the order of testing: special layouts before those that they contain.
 READERS = (
-    Reader(scannet.FORMAT, scannet.find, scannet.read),
-    Reader(seven_scenes.FORMAT, seven_scenes.find, seven_scenes.read),
-    Reader(tum.FORMAT, tum.find, tum.read),
-    Reader(redwood.FORMAT, redwood.find, redwood.read),
-    Reader(transforms.FORMAT, transforms.find, transforms.read),
-    Reader(plain.FORMAT, plain.find, plain.read),
+    Reader(scannet.FORMAT, scannet.find, _in_place(scannet.read)),
+    Reader(seven_scenes.FORMAT, seven_scenes.find, _in_place(seven_scenes.read)),
+    Reader(tum.FORMAT, tum.find, _in_place(tum.read)),
+    Reader(redwood.FORMAT, redwood.find, _in_place(redwood.read)),
+    Reader(transforms.FORMAT, transforms.find, _in_place(transforms.read), transforms.is_transforms),
+    Reader(plain.FORMAT, plain.find, _in_place(plain.read)),
 )
 MAX_NESTING = 3
 DEFAULTS = ImportOptions()
 
 
-def detect(path: Path) -> str:
+def detect(path: Path, scratch: Scratch | None = None) -> str:
     """The name of a capture's format. Raises UserError when there is none that Clickfield knows."""
-    return _recognise(Path(path))[0].name
+    return _recognise(Path(path), scratch or Scratch())[0].name
 
 
 def open_capture(
-    path: Path, options: ImportOptions = DEFAULTS, progress: Progress = lambda fraction, text: None
+    path: Path,
+    options: ImportOptions = DEFAULTS,
+    progress: Progress = lambda fraction, text: None,
+    unpacked: Path | None = None,
 ) -> Capture:
     """Open an RGB-D capture.
 
     Args:
-        path: a folder, or a file in it (``transforms.json``, ``rgb.txt`` and so on).
+        path: a folder, a file in it (``transforms.json``, ``rgb.txt`` and so on), or a capture in one file (a zip
+            archive of any of the folders, ``.r3d``, ``.sens``).
         options: which frames, which depth range, which way is up, how depth is encoded.
         progress: called with 0..1 and a short text; may raise Cancelled.
+        unpacked: where captures in one file are unpacked; None is the per-user cache.
 
     Raises:
         UserError: the path or the capture cannot be used; the sentence says why and what to do.
     """
     options = options.checked()
     progress(0.0, "Opening the capture")
-    reader, source = _recognise(Path(path))
-    return assemble(reader.read(source), options, progress)
+    scratch = Scratch(unpacked, lambda fraction, text: progress(0.3 * fraction, text))
+    reader, source = _recognise(Path(path), scratch)
+    recording = reader.read(source, scratch)
+    return assemble(recording, options, lambda fraction, text: progress(0.3 + 0.7 * fraction, text))
 
 
-def _recognise(path: Path) -> tuple[Reader, Path]:
+def _recognise(path: Path, scratch: Scratch) -> tuple[Reader, Path]:
     path = _existing(path)
     if path.is_file():
-        if path.suffix.lower() == ".json" and transforms.is_transforms(path):
-            return _reader_of(transforms.FORMAT), path
+        reader = next((reader for reader in READERS if reader.opens(path)), None)
+        if reader is not None:
+            return reader, path
         # A file of the capture stands for the folder that it is in: rgb.txt, or a picture one level deeper.
-        places = [path.parent, path.parent.parent]
+        packed = archive.is_archive(path)
+        places = _nested(archive.unpacked(path, scratch)) if packed else [path.parent, path.parent.parent]
     else:
         places = _nested(path)
     for place in places:
@@ -75,10 +91,6 @@ def _recognise(path: Path) -> tuple[Reader, Path]:
             if source is not None:
                 return reader, source
     raise _unknown(path, places)
-
-
-def _reader_of(name: str) -> Reader:
-    return next(reader for reader in READERS if reader.name == name)
 
 
 def _existing(path: Path) -> Path:
@@ -101,6 +113,7 @@ def _nested(folder: Path) -> list[Path]:
     places = [folder]
     for _ in range(MAX_NESTING):
         entries = list_folder(places[-1])
+        entries = [entry for entry in entries if entry.name != CONTENTS]
         if len(entries) != 1 or not entries[0].is_dir():
             break
         places.append(entries[0])
@@ -111,7 +124,7 @@ def _unknown(path: Path, places: list[Path]) -> UserError:
     formats = (
         "transforms.json, 7-Scenes or 3DMatch, TUM RGB-D, ScanNet folders, Redwood, or color, depth and pose folders"
     )
-    if path.is_file():
+    if path.is_file() and not archive.is_archive(path):
         sentence = f"The file {path.name} is not part of a capture that Clickfield knows; choose the capture's folder."
         return UserError("unknown_format", sentence, formats)
     entries = list_folder(places[-1])

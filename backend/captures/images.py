@@ -128,6 +128,22 @@ def read_raw_depth(path: Path) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="))
 
 
+def read_ids(path: Path) -> np.ndarray:
+    """(height, width) int32 of an image whose values are ids or levels, not colours. Raises UserError."""
+    header = _check(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            ids = np.load(path, allow_pickle=False).reshape(header.height, header.width)
+        else:
+            with Image.open(path, formats=FORMATS) as image:
+                ids = np.asarray(image)
+    except BROKEN as error:
+        raise _unreadable(path, error) from error
+    if ids.ndim != 2 or ids.dtype.kind not in "uib":
+        raise UserError("image_broken", f"The image {path.name} has colours where one channel of ids is expected.")
+    return ids.astype(np.int32)
+
+
 def _check(path: Path) -> Header:
     try:
         return read_header(path)

@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.captures.capture import Frame, Intrinsics
 from backend.captures.common import ImportOptions, Progress, Recording
-from backend.captures.depth import HELP, NAMED, DepthEncoding, parse_encoding
+from backend.captures.depth import HELP, NAMED, DepthEncoding, along_axis, parse_encoding, within
 from backend.errors import UserError
 
 ANCHORS = 4  # places along the recording that are looked at
@@ -35,6 +35,7 @@ class Probe:
     Args:
         frames: the keyframes, poses in metres.
         loaders: per frame, loads its raw depth values (height, width).
+        cameras: per frame, the camera of those values.
         recording: for the raw values that mean "none".
         options: for the depth range.
         encoding: what the raw values are thought to mean.
@@ -45,6 +46,7 @@ class Probe:
         self,
         frames: list[Frame],
         loaders: list[Callable[[], np.ndarray]],
+        cameras: list[Intrinsics],
         recording: Recording,
         options: ImportOptions,
         encoding: DepthEncoding,
@@ -62,12 +64,15 @@ class Probe:
             except UserError:
                 # A damaged body is reported when the frame itself is loaded; the probe does without it.
                 continue
-            self.raw[index], self.cameras[index] = reduced(raw, frames[index].depth_intrinsics)
+            self.raw[index], self.cameras[index] = reduced(raw, cameras[index])
         self.pairs = [pair for pair in self.pairs if pair[0] in self.raw and pair[1] in self.raw]
 
     def depth(self, index: int, encoding: DepthEncoding) -> np.ndarray:
         """Reduced depth image in metres, 0 = none or out of range."""
-        return encoding.decode(self.raw[index], self.recording.invalid, self.options.depth_min, self.options.depth_max)
+        z = encoding.metres(self.raw[index], self.recording.invalid)
+        if self.recording.ray_distance:
+            z = along_axis(z, self.cameras[index])
+        return within(z, self.options.depth_min, self.options.depth_max)
 
     def points(self, index: int, encoding: DepthEncoding) -> np.ndarray:
         """(h, w, 3) camera points of a reduced depth image, (0, 0, 0) where there is none."""

@@ -50,7 +50,9 @@ def find(folder: Path) -> Path | None:
 
 
 def is_transforms(path: Path) -> bool:
-    """Whether a JSON file lists frames with transform matrices."""
+    """Whether a file is JSON that lists frames with transform matrices."""
+    if path.suffix.lower() != ".json":
+        return False
     try:
         data = read_json(path)
     except UserError:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.captures.common import ImportOptions
-from backend.captures.depth import parse_encoding
+from backend.captures.depth import parse_encoding, within
 from backend.captures.detect import open_capture
 from backend.errors import UserError
 from tests import rooms
@@ -26,15 +26,15 @@ from tests import rooms
 def test_an_encoding_turns_values_into_metres(text, raw, metres):
     encoding = parse_encoding(text)
     values = np.array([[raw, 0]], np.uint16)
-    np.testing.assert_allclose(encoding.decode(values, (), 0.0, 20.0), [[metres, 0]], rtol=1e-6)
+    np.testing.assert_allclose(encoding.metres(values), [[metres, 0]], rtol=1e-6)
 
 
 def test_values_that_mean_nothing_become_zero():
     mm = parse_encoding("mm")
     values = np.array([0, 65535, 499, 500, 8000, 8001], np.uint16)
-    np.testing.assert_allclose(mm.decode(values, (65535,), 0.5, 8.0), [0, 0, 0, 0.5, 8.0, 0])
+    np.testing.assert_allclose(within(mm.metres(values, (65535,)), 0.5, 8.0), [0, 0, 0, 0.5, 8.0, 0])
     floats = np.array([np.nan, np.inf, -np.inf, -1.0, 2.0], np.float32)
-    np.testing.assert_array_equal(parse_encoding("m").decode(floats, (), 0.0, 8.0), [0, 0, 0, 0, 2])
+    np.testing.assert_array_equal(within(parse_encoding("m").metres(floats), 0.0, 8.0), [0, 0, 0, 0, 2])
 
 
 @pytest.mark.parametrize(
