@@ -7,7 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.captures import archive, plain, redwood, scannet, seven_scenes, transforms, tum
+from backend.captures import (
+    archive,
+    arkitscenes,
+    bop,
+    colmap,
+    hypersim,
+    plain,
+    polycam,
+    record3d,
+    redwood,
+    replica,
+    scanner_app,
+    scannet,
+    scenenet,
+    sens,
+    seven_scenes,
+    stray,
+    transforms,
+    tum,
+)
 from backend.captures.assemble import assemble
 from backend.captures.capture import Capture
 from backend.captures.common import ImportOptions, Progress, Recording, list_folder, list_images
@@ -32,11 +51,23 @@ def _in_place(read: Callable[[Path], Recording]) -> Callable[[Path, Scratch], Re
 
 # In the order of testing: special layouts before those that they contain.
 READERS = (
+    Reader(record3d.FORMAT, record3d.find, record3d.read, record3d.opens),
+    Reader(stray.FORMAT, stray.find, stray.read),
+    Reader(polycam.FORMAT, polycam.find, _in_place(polycam.read)),
+    Reader(scanner_app.FORMAT, scanner_app.find, _in_place(scanner_app.read)),
+    Reader(sens.FORMAT, sens.find, sens.read, sens.opens),
     Reader(scannet.FORMAT, scannet.find, _in_place(scannet.read)),
     Reader(seven_scenes.FORMAT, seven_scenes.find, _in_place(seven_scenes.read)),
     Reader(tum.FORMAT, tum.find, _in_place(tum.read)),
+    Reader(replica.IMAP, replica.find_imap, _in_place(replica.read_imap)),
+    Reader(replica.SEMANTIC, replica.find_semantic, _in_place(replica.read_semantic)),
+    Reader(arkitscenes.FORMAT, arkitscenes.find, _in_place(arkitscenes.read)),
+    Reader(scenenet.FORMAT, scenenet.find, _in_place(scenenet.read)),
+    Reader(hypersim.FORMAT, hypersim.find, _in_place(hypersim.read)),
+    Reader(bop.FORMAT, bop.find, _in_place(bop.read)),
     Reader(redwood.FORMAT, redwood.find, _in_place(redwood.read)),
     Reader(transforms.FORMAT, transforms.find, _in_place(transforms.read), transforms.is_transforms),
+    Reader(colmap.FORMAT, colmap.find, _in_place(colmap.read)),
     Reader(plain.FORMAT, plain.find, _in_place(plain.read)),
 )
 MAX_NESTING = 3

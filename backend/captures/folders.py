@@ -15,7 +15,7 @@ from backend.errors import UserError
 COLOR_NAMES = ("color", "colour", "rgb", "images", "image")
 DEPTH_NAMES = ("depth", "depths", "depth_images")
 POSE_NAMES = ("pose", "poses")
-DEPTH_SUFFIXES = (*SUFFIXES, ".npy")
+DEPTH_SUFFIXES = (*SUFFIXES, ".npy", ".exr", ".hdf5", ".h5")
 
 
 def folder(root: Path, *names: str) -> Path | None:

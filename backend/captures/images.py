@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from backend.captures import arrays
 from backend.errors import UserError
 
 MAX_FILE = 256 << 20  # bytes
@@ -33,6 +34,7 @@ BROKEN = (
     MemoryError,
     struct.error,
     zlib.error,
+    RuntimeError,  # what OpenEXR raises
     tokenize.TokenError,
     Image.DecompressionBombError,
 )
@@ -61,14 +63,12 @@ def read_header(path: Path) -> Header:
     if size > MAX_FILE:
         raise BrokenImage(f"is a file of {size / 2**20:.0f} MB; {MAX_FILE >> 20} MB is the most")
     try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            shape, mode = array.shape, array.dtype.name
-            if array.ndim == 3 and shape[-1] == 1:
-                shape = shape[:2]
-            if len(shape) != 2 or array.dtype.kind not in "uif":
-                raise BrokenImage(f"is an array of shape {array.shape} and type {mode}, not a picture")
-            height, width = shape
+        if path.suffix.lower() in arrays.SHAPES:
+            shape, mode = arrays.shape_of(path)
+            plain = shape[:2] if len(shape) == 3 and shape[-1] == 1 else shape
+            if len(plain) != 2 or np.dtype(mode).kind not in "uif":
+                raise BrokenImage(f"is an array of shape {shape} and type {mode}, not a picture")
+            height, width = plain
         else:
             with Image.open(path, formats=FORMATS) as image:
                 (width, height), mode, kind = image.size, image.mode, image.format
@@ -76,6 +76,8 @@ def read_header(path: Path) -> Header:
                 raise BrokenImage("is cut off")
     except PermissionError as error:
         raise BrokenImage("cannot be read: the system denies access") from error
+    except arrays.NotAnArray as error:
+        raise BrokenImage(str(error)) from error
     except BROKEN as error:
         raise BrokenImage("is broken or not an image") from error
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and width * height <= MAX_PIXELS):
@@ -118,8 +120,8 @@ def read_raw_depth(path: Path) -> np.ndarray:
     if problem:
         raise UserError("image_broken", f"The depth image {path.name} {problem}.", str(path))
     try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False).reshape(header.height, header.width)
+        if path.suffix.lower() in arrays.LOADERS:
+            array = arrays.load(path).reshape(header.height, header.width)
             return array.astype(np.float32) if array.dtype.kind == "f" else array
         with Image.open(path, formats=FORMATS) as image:
             array = np.asarray(image)
@@ -132,8 +134,8 @@ def read_ids(path: Path) -> np.ndarray:
     """(height, width) int32 of an image whose values are ids or levels, not colours. Raises UserError."""
     header = _check(path)
     try:
-        if path.suffix.lower() == ".npy":
-            ids = np.load(path, allow_pickle=False).reshape(header.height, header.width)
+        if path.suffix.lower() in arrays.LOADERS:
+            ids = arrays.load(path).reshape(header.height, header.width)
         else:
             with Image.open(path, formats=FORMATS) as image:
                 ids = np.asarray(image)

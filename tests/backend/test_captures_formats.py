@@ -10,7 +10,7 @@ from backend.captures.common import ImportOptions
 from backend.captures.describe import describe
 from backend.captures.detect import detect, open_capture
 from backend.errors import UserError
-from tests import rooms
+from tests import rooms, writers
 
 TURNED = rooms.rotation((1, 0.2, -0.3), 62.0)
 TURNED[:3, 3] = [0.4, -1.1, 2.0]
@@ -22,6 +22,19 @@ WRITERS = {
     "plain": (rooms.write_plain, 1000, "folders with poses and intrinsics"),
     "listed": (rooms.write_listed, 1000, "folders with poses and intrinsics"),
     "redwood log": (rooms.write_redwood, 1000, "Redwood / Open3D"),
+    "sens": (writers.write_sens, 1000, "ScanNet .sens"),
+    "replica": (writers.write_replica, 6553.5, "Replica (iMAP / NICE-SLAM)"),
+    "semantic-nerf": (writers.write_semantic_nerf, 1000, "Replica (Semantic-NeRF)"),
+    "arkitscenes": (writers.write_arkitscenes, 1000, "ARKitScenes"),
+    "polycam": (writers.write_polycam, 1000, "Polycam raw data"),
+    "3d scanner app": (writers.write_scanner_app, 1000, "3D Scanner App"),
+    "bop": (writers.write_bop, 10_000, "BOP scene"),
+    "colmap": (writers.write_colmap, 1e6, "COLMAP model with depth maps"),
+    "colmap text": (lambda folder: writers.write_colmap(folder, text=True), 1e6, "COLMAP model with depth maps"),
+    "stray": (writers.write_stray, 1000, "Stray Scanner"),
+    "stray new": (lambda folder: writers.write_stray(folder, per_frame=True, hidden=True), 1000, "Stray Scanner"),
+    "record3d exr": (lambda folder: writers.write_record3d(folder, packed=False), 1e6, "Record3D"),
+    "hypersim": (writers.write_hypersim, 1e6, "Hypersim"),
     "redwood json": (lambda folder: rooms.write_redwood(folder, trajectory="json"), 1000, "Redwood / Open3D"),
 }
 
@@ -48,7 +61,7 @@ def test_a_format_comes_back_as_it_was_written(kind, tmp_path):
     write, per_metre, name = WRITERS[kind]
     shots = write(tmp_path)
     assert detect(tmp_path) == name
-    capture = open_capture(tmp_path)
+    capture = open_capture(tmp_path, unpacked=tmp_path / "cache")
     assert capture.format == name and not capture.left_out
     assert_same_views(capture, shots, per_metre)
 
@@ -57,7 +70,7 @@ def test_a_format_comes_back_as_it_was_written(kind, tmp_path):
 def test_all_depth_lands_on_the_room(kind, tmp_path):
     write, _, _ = WRITERS[kind]
     write(tmp_path)
-    capture = open_capture(tmp_path)
+    capture = open_capture(tmp_path, unpacked=tmp_path / "cache")
     half = np.array(rooms.Room().half)
     for frame in capture.frames:
         depth = frame.depth()
