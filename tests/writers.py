@@ -314,7 +314,7 @@ def _field(number: int, kind: int, content: bytes) -> bytes:
 
 
 def write_scenenet(folder: Path, n_frames: int = 8) -> list[Shot]:
-    """Level cameras (their up is the world's), ray distances, poses as eye and target at shutter opening and closing."""
+    """Level cameras, ray distances, poses as eye and target at shutter opening and closing."""
     camera = Camera(320, 240, 277.1281292, 289.7056275, 159.5, 119.5)
     place, views, shots = folder / "0" / "12", b"", []
     for index, shot in enumerate(shoot(n_frames, camera, name=lambda i: f"{25 * i:06d}")):

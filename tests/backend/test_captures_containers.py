@@ -162,7 +162,7 @@ def test_a_cut_sens_file_is_one_sentence(where, tmp_path):
     assert [name for name in os.listdir(tmp_path) if name != "cache"] == ["scene.sens"]
 
 
-@pytest.mark.parametrize("field", [4, 280, 288, 304, 312])
+@pytest.mark.parametrize("field", [4, 280, 288, 300, 304, 392])
 def test_sens_numbers_beyond_reason_are_refused(field, tmp_path):
     writers.write_sens(tmp_path, 3)
     data = bytearray((tmp_path / "scene.sens").read_bytes())
