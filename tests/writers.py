@@ -370,3 +370,52 @@ def write_hypersim(folder: Path, n_frames: int = 5) -> list[Shot]:
     metadata = "parameter_name,parameter_value\nmeters_per_asset_unit,0.02\n"
     (folder / "_detail" / "metadata_scene.csv").write_text(metadata)
     return shots
+
+
+def write_pairs(folder: Path, n_frames: int = 8) -> list[Shot]:
+    """slambook's index of pairs: depth first, numbers as times, a ``.freiburg`` trajectory, 1/5000 m."""
+    shots = shoot(n_frames, name=str)
+    own, index, truth = shots[0].camera, [], []
+    for number, shot in enumerate(shots):
+        save_image(folder / "rgb" / f"{number}.png", shot.color)
+        save_image(folder / "depth" / f"{number}.png", encode_depth(shot.depth, 5000))
+        index.append(f"{number} depth/{number}.png {number} rgb/{number}.png")
+        values = [*shot.camera_to_world[:3, 3], *quaternion(shot.camera_to_world[:3, :3])]
+        truth.append(f"{number} " + " ".join(f"{v:.9f}" for v in values))
+    (folder / "associations.txt").write_text("\n".join(index) + "\n")
+    (folder / "room.gt.freiburg").write_text("\n".join(truth) + "\n")
+    (folder / "calibration.txt").write_text(f"{own.fx} {own.fy} {own.cx} {own.cy}\n")
+    return shots
+
+
+def write_fisheye(folder: Path, n_frames: int = 6) -> list[Shot]:
+    """transforms.json of an equidistant lens with two coefficients; the truth is what a pinhole sees."""
+    own = Camera(160, 120, 95.0, 96.0, 81.0, 58.0)
+    coefficients = (-0.03, 0.006, 0.0, 0.0)
+    u, v = np.meshgrid(np.arange(own.width), np.arange(own.height))
+    x, y = (u - own.cx) / own.fx, (v - own.cy) / own.fy
+    bent = np.hypot(x, y)
+    angle = bent.copy()
+    for _ in range(50):
+        angle = bent / (1 + coefficients[0] * angle**2 + coefficients[1] * angle**4)
+    scale = np.where(bent > 1e-9, np.tan(angle) / np.maximum(bent, 1e-9), 1.0)
+    shots, frames = shoot(n_frames, own), []
+    for shot in shots:
+        # Rendered through a table of rays: nearest pixels of a much finer pinhole picture.
+        fine = Camera(1600, 1200, 600.0, 600.0, 799.5, 599.5)
+        color, depth, _ = render(fine, shot.camera_to_world, Room())
+        columns = np.rint(x * scale * 600 + 799.5).clip(0, 1599).astype(int)
+        rows = np.rint(y * scale * 600 + 599.5).clip(0, 1199).astype(int)
+        save_image(folder / "images" / f"{shot.name}.png", color[rows, columns])
+        save_image(folder / "depth" / f"{shot.name}.png", encode_depth(depth[rows, columns], 1000))
+        frames.append(
+            {
+                "file_path": f"images/{shot.name}.png",
+                "depth_file_path": f"depth/{shot.name}.png",
+                "transform_matrix": (shot.camera_to_world @ OPENGL).tolist(),
+            }
+        )
+    data = {"camera_model": "OPENCV_FISHEYE", "fl_x": own.fx, "fl_y": own.fy, "cx": own.cx + 0.5, "cy": own.cy + 0.5}
+    data |= {"w": own.width, "h": own.height, "k1": coefficients[0], "k2": coefficients[1], "frames": frames}
+    (folder / "transforms.json").write_text(json.dumps(data))
+    return shots

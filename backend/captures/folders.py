@@ -78,6 +78,13 @@ def match(images: list[Path], others: list[Path], what: str) -> list[Path | None
     return list(others)
 
 
+def truth_images(root: Path, images: list[Path], *names: str) -> list[Path | None]:
+    """For each colour image its map of true ids in a sub-folder of one of these names; None where there is none."""
+    found = folder(root, *names)
+    files = [path for path in list_images(found) if not path.name.startswith("vis_")] if found else []
+    return match(images, files, "label maps") if files else [None] * len(images)
+
+
 def _stem(path: Path) -> str:
     return path.stem
 

@@ -7,13 +7,15 @@ autolabel (``ethz-asl/autolabel``, README) writes the same files with world-to-c
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from backend.captures import folders
-from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, list_images, read_matrix
+from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, list_images, read_matrix, read_text
 from backend.captures.lens import color_lens
 from backend.errors import UserError
 
@@ -60,8 +62,21 @@ def read(root: Path) -> Recording:
     ]
     if not autolabel:
         return Recording(FORMAT, root.name, root, entries, poses_may_be_inverse=True, notes=notes)
-    entries = [replace(entry, pose=pose) for entry, pose in zip(entries, folders.inverted(poses), strict=True)]
-    return Recording(AUTOLABEL, root.name, root, entries, notes=notes)
+    labels = folders.truth_images(root, colors, "gt_semantic", "semantic")
+    entries = [
+        replace(entry, pose=pose, labels=label)
+        for entry, pose, label in zip(entries, folders.inverted(poses), labels, strict=True)
+    ]
+    recording = Recording(AUTOLABEL, root.name, root, entries, notes=notes)
+    recording.classes = _class_names(child(root, "label_map.csv"))
+    return recording
+
+
+def _class_names(path: Path | None) -> dict[int, str]:
+    """autolabel's prompts by id; 0 is unlabelled."""
+    rows = list(csv.DictReader(StringIO(read_text(path)), skipinitialspace=True)) if path else []
+    named = ((row.get("id") or "", row.get("prompt") or "") for row in rows)
+    return {int(uid): name[:256] for uid, name in named if uid.isdecimal() and len(uid) < 9 and name}
 
 
 def _poses(root: Path, colors: list[Path]) -> list[np.ndarray | None]:

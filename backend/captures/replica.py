@@ -101,8 +101,8 @@ def read_semantic(root: Path) -> Recording:
     poses = folders.pose_list(child(root, "traj_w_c.txt"), len(colors))
     lens = _right_angle(colors)
     pairs = folders.match(colors, depths, "depth images")
-    labels = _truth(root, colors, "semantic_class")
-    instances = _truth(root, colors, "semantic_instance")
+    labels = folders.truth_images(root, colors, "semantic_class")
+    instances = folders.truth_images(root, colors, "semantic_instance")
     entries = [
         Entry(color.stem, color, depth, pose, lens, labels=label, instances=instance)
         for color, depth, pose, label, instance in zip(colors, pairs, poses, labels, instances, strict=True)
@@ -122,12 +122,6 @@ def _right_angle(colors: list[Path]) -> Lens | None:
         width, height = header.width, header.height
         return Lens(width / 2, width / 2, (width - 1) / 2, (height - 1) / 2, width, height)
     return None
-
-
-def _truth(root: Path, colors: list[Path], name: str) -> list[Path | None]:
-    found = folders.folder(root, name)
-    files = [path for path in list_images(found) if not path.name.startswith("vis_")] if found else []
-    return folders.match(colors, files, "label maps") if files else [None] * len(colors)
 
 
 def _class_names(root: Path) -> dict[int, str]:

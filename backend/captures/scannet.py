@@ -7,10 +7,12 @@ world is Z-up. File names are not zero padded.
 
 from __future__ import annotations
 
+import csv
+from io import StringIO
 from pathlib import Path
 
 from backend.captures import folders
-from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, read_matrix
+from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, read_matrix, read_text
 from backend.captures.lens import color_lens
 from backend.errors import UserError
 
@@ -34,12 +36,26 @@ def read(root: Path) -> Recording:
     poses = folders.pose_folder(found, colors)
     lens, depth_lens, notes = _lenses(root, folders.image_size(colors))
     pairs = folders.match(colors, depths, "depth images")
+    labels, instances = (folders.truth_images(root, colors, name) for name in ("label-filt", "instance-filt"))
     entries = [
-        Entry(color.stem, color, depth, pose, lens, depth_lens)
-        for color, depth, pose in zip(colors, pairs, poses, strict=True)
+        Entry(color.stem, color, depth, pose, lens, depth_lens, labels=label, instances=instance)
+        for color, depth, pose, label, instance in zip(colors, pairs, poses, labels, instances, strict=True)
     ]
     name = root.parent.name if root.name.lower() == "frames" else root.name
-    return Recording(FORMAT, name, root, entries, encoding="mm", up="+z", notes=notes)
+    recording = Recording(FORMAT, name, root, entries, encoding="mm", up="+z", notes=notes)
+    recording.classes = _class_names(root)
+    return recording
+
+
+def _class_names(root: Path) -> dict[int, str]:
+    """Names of the raw label ids, from ScanNet's table where it lies beside or above the scene."""
+    for place in (root, *list(root.parents)[:3]):
+        path = child(place, "scannetv2-labels.combined.tsv")
+        if path is not None:
+            rows = list(csv.DictReader(StringIO(read_text(path)), delimiter="\t"))
+            named = ((row.get("id") or "", row.get("raw_category") or row.get("category") or "") for row in rows)
+            return {int(uid): name[:256] for uid, name in named if uid.isdecimal() and len(uid) < 9 and name}
+    return {}
 
 
 def _lenses(root: Path, size: tuple[int, int] | None) -> tuple[Lens, Lens | None, list[str]]:

@@ -35,8 +35,25 @@ from backend.captures.images import BrokenImage, read_header
 from backend.errors import UserError
 
 FORMAT = "nerfstudio transforms.json"
-PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
-OTHER_LENSES = ("is_fisheye", "latlong", "equirectangular", "orthographic")
+# nerfstudio's names and COLMAP's, which other exporters write, to the models of Lens.
+MODELS = {
+    "SIMPLE_PINHOLE": "perspective",
+    "PINHOLE": "perspective",
+    "SIMPLE_RADIAL": "perspective",
+    "RADIAL": "perspective",
+    "OPENCV": "perspective",
+    "FULL_OPENCV": "rational",
+    "OPENCV_FISHEYE": "fisheye",
+    "SIMPLE_RADIAL_FISHEYE": "fisheye",
+    "RADIAL_FISHEYE": "fisheye",
+    "THIN_PRISM_FISHEYE": "fisheye",
+}
+COEFFICIENTS = {
+    "perspective": ("k1", "k2", "p1", "p2", "k3", "k4"),
+    "rational": ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    "fisheye": ("k1", "k2", "k3", "k4", "p1", "p2", "sx1", "sy1"),
+}
+PANORAMAS = ("latlong", "equirectangular", "orthographic")
 MAX_FRAMES = 1_000_000
 
 
@@ -71,9 +88,9 @@ def read(path: Path) -> Recording:
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames or len(frames) > MAX_FRAMES:
         raise UserError("no_frames", f"The file {path.name} has no list of frames; export the capture again.")
-    _check_model(data, path.name)
+    model = _model(data, path.name)
     root = path.parent
-    entries = [_entry(frame, data, root, index) for index, frame in enumerate(frames)]
+    entries = [_entry(frame, data, root, index, model) for index, frame in enumerate(frames)]
     if all(entry.problem is BAD_LENS for entry in entries):
         sentence = (
             f"The file {path.name} gives no usable camera intrinsics; it needs fl_x (or camera_angle_x) as a positive "
@@ -84,14 +101,16 @@ def read(path: Path) -> Recording:
     return Recording(FORMAT, root.name, root, entries, encoding=_encoding(data, path.name), up="+z")
 
 
-def _check_model(data: dict[str, Any], name: str) -> None:
-    model = data.get("camera_model", "PINHOLE")
-    flagged = next((flag for flag in OTHER_LENSES if data.get(flag)), None)
+def _model(data: dict[str, Any], name: str) -> str:
+    """The lens model of all frames. Raises UserError for pictures that no pinhole can replace."""
+    model = data.get("camera_model", "OPENCV_FISHEYE" if data.get("is_fisheye") else "PINHOLE")
+    flagged = next((flag for flag in PANORAMAS if data.get(flag)), None)
     if "ftheta_p0" in data:
         flagged = "ftheta"
-    if flagged or (isinstance(model, str) and model.upper() not in PERSPECTIVE):
-        sentence = f"The camera model {flagged or model} in {name} is not supported; undistort the images to a pinhole."
+    if flagged or not isinstance(model, str) or model.upper() not in MODELS:
+        sentence = f"The camera model {flagged or model} in {name} is not supported; render the images as a pinhole's."
         raise UserError("bad_camera_model", sentence[:300])
+    return MODELS[model.upper()]
 
 
 def _encoding(data: dict[str, Any], name: str) -> str:
@@ -105,7 +124,7 @@ def _encoding(data: dict[str, Any], name: str) -> str:
     return "mm"
 
 
-def _entry(frame: Any, data: dict[str, Any], root: Path, index: int) -> Entry:
+def _entry(frame: Any, data: dict[str, Any], root: Path, index: int, model: str) -> Entry:
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
         problem = Problem("no_images", "it names no image file", "they name no image files")
         return Entry(f"frame-{index:06d}", None, None, None, None, problem=problem)
@@ -117,7 +136,7 @@ def _entry(frame: Any, data: dict[str, Any], root: Path, index: int) -> Entry:
     if not isinstance(depth_text, str):
         return Entry(name, color, None, None, None, problem=NO_DEPTH)
     depth, problem = inside(root, depth_text)
-    lens = _lens(frame, data, color)
+    lens = _lens(frame, data, color, model)
     pose = _pose(frame.get("transform_matrix"))
     return Entry(name, color, depth, pose, lens, problem=problem or (None if lens else BAD_LENS))
 
@@ -163,7 +182,7 @@ def _pose(matrix: Any) -> np.ndarray | None:
     return pose @ OPENGL_TO_OPENCV
 
 
-def _lens(frame: dict[str, Any], data: dict[str, Any], color: Path) -> Lens | None:
+def _lens(frame: dict[str, Any], data: dict[str, Any], color: Path, model: str) -> Lens | None:
     """Intrinsics of one frame, the frame's own values first; None when they are missing or make no sense."""
 
     def value(key: str) -> float | None:
@@ -185,11 +204,11 @@ def _lens(frame: dict[str, Any], data: dict[str, Any], color: Path) -> Lens | No
     cx, cy = value("cx"), value("cy")
     if not fx or not (fx > 0 and fy > 0 and 1 <= width <= 1e6 and 1 <= height <= 1e6):
         return None
-    distortion = _distortion(frame, data)
+    distortion = _distortion(frame, data, model)
     if distortion is None:
         return None
     cx, cy = (width / 2 if cx is None else cx) - 0.5, (height / 2 if cy is None else cy) - 0.5
-    return Lens(fx, fy, cx, cy, round(width), round(height), distortion)
+    return Lens(fx, fy, cx, cy, round(width), round(height), distortion, model)
 
 
 def _focal(radians: float | None, degrees: float | None, size: float) -> float | None:
@@ -197,15 +216,16 @@ def _focal(radians: float | None, degrees: float | None, size: float) -> float |
     return 0.5 * size / math.tan(angle / 2) if 0 < angle < math.pi else None
 
 
-def _distortion(frame: dict[str, Any], data: dict[str, Any]) -> tuple[float, ...] | None:
-    """k1, k2, p1, p2, k3, k4; empty without distortion, None when a value is not a number."""
+def _distortion(frame: dict[str, Any], data: dict[str, Any], model: str) -> tuple[float, ...] | None:
+    """The coefficients of Lens; empty for a pinhole, None when a value is not a number."""
     order = ("k1", "k2", "k3", "k4", "p1", "p2")
     listed = frame.get("distortion_params", data.get("distortion_params"))
     if isinstance(listed, list):
         values = dict(zip(order, listed, strict=False))
     else:
-        values = {key: frame.get(key, data.get(key, 0.0)) for key in order}
-    found = [number(values.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2", "k3", "k4")]
+        values = {key: frame.get(key, data.get(key, 0.0)) for key in COEFFICIENTS[model]}
+    found = [number(values.get(key, 0.0)) for key in COEFFICIENTS[model]]
     if any(value is None for value in found):
         return None
-    return tuple(found) if any(found) else ()
+    # Even without coefficients a fisheye is no pinhole.
+    return tuple(found) if any(found) or model == "fisheye" else ()

@@ -1,4 +1,4 @@
-"""TUM RGB-D: ``rgb.txt``, ``depth.txt``, ``groundtruth.txt``.
+"""TUM RGB-D: ``rgb.txt``, ``depth.txt``, ``groundtruth.txt``; or an index of pairs as slambook and ICL-NUIM have it.
 
 Sources: TUM's pages on file formats and intrinsic calibration, its ``associate.py``; intrinsics per camera as in
 nice-slam's configurations. Depth is 1/5000 m and registered to colour by the driver, which knows no distortion, so
@@ -20,6 +20,7 @@ from backend.captures.common import (
     Recording,
     child,
     lens_from_matrix,
+    list_folder,
     numbers,
     quaternion_matrix,
     read_text,
@@ -29,6 +30,7 @@ from backend.captures.transforms import inside
 from backend.errors import UserError
 
 FORMAT = "TUM RGB-D"
+PAIRED = ("associations.txt", "associated.txt", "association.txt")
 TOLERANCE = 0.02  # seconds between images, and between an image and a pose
 FAST = 0.02  # seconds between poses below which they are interpolated
 NO_PARTNER = Problem("no_depth", "no depth image was taken within 0.02 s", "no depth image was taken within 0.02 s")
@@ -42,18 +44,23 @@ DEFAULT = Lens(525.0, 525.0, 319.5, 239.5, 640, 480)
 
 
 def find(folder: Path) -> Path | None:
-    """The folder itself when it has an index of colour images beside one of depth images or poses."""
-    return folder if child(folder, "rgb.txt") and child(folder, "depth.txt", "groundtruth.txt") else None
+    """The folder itself when it has an index of colour images beside one of depth images or poses, or of pairs."""
+    listed = child(folder, "rgb.txt") and child(folder, "depth.txt", "groundtruth.txt")
+    paired = child(folder, *PAIRED) and _trajectory_file(folder)
+    return folder if listed or paired else None
 
 
 def read(root: Path) -> Recording:
     """Read a TUM folder. Raises UserError when an index or the trajectory is missing or malformed."""
-    colors, comment = _index(root, "rgb.txt", "no_images")
-    depths, _ = _index(root, "depth.txt", "no_depth")
+    if child(root, "rgb.txt"):
+        colors, comment = _index(root, "rgb.txt", "no_images")
+        depths, _ = _index(root, "depth.txt", "no_depth")
+        partner = associate(np.array([time for time, _ in colors]), np.array([time for time, _ in depths]))
+    else:
+        colors, depths, comment = _pairs(child(root, *PAIRED))
+        partner = {index: index for index in range(len(colors))}
     times, poses = _trajectory(root)
     lens = _lens(root, comment)
-    color_times = np.array([time for time, _ in colors])
-    partner = associate(color_times, np.array([time for time, _ in depths]))
     entries = []
     for i, (time, text) in enumerate(colors):
         color, problem = inside(root, text)
@@ -90,6 +97,34 @@ def _index(root: Path, name: str, code: str) -> tuple[list[tuple[float, str]], s
     return sorted(rows), " ".join(comments)
 
 
+def _pairs(path: Path) -> tuple[list[tuple[float, str]], list[tuple[float, str]], str]:
+    """Colour and depth of every line "time path time path" (slambook, ICL-NUIM), and the file's comments.
+
+    Which of the two is depth is told by its path.
+    """
+    colors, depths, comments = [], [], []
+    for line in read_text(path).splitlines():
+        if line.lstrip().startswith("#"):
+            comments.append(line)
+            continue
+        words = line.split()
+        if not words:
+            continue
+        times = [_time(word) for word in words[0::2]]
+        if len(words) != 4 or None in times or ("depth" in words[1].lower()) == ("depth" in words[3].lower()):
+            sentence = (
+                f"The file {path.name} has '{line[:40]}' where a time and a path of colour and of depth are expected."
+            )
+            raise UserError("bad_index", sentence)
+        first, second = (times[0], words[1]), (times[1], words[3])
+        color, depth = (second, first) if "depth" in words[1].lower() else (first, second)
+        colors.append(color)
+        depths.append(depth)
+    if not colors:
+        raise UserError("no_images", f"The file {path.name} lists no images.")
+    return colors, depths, " ".join(comments)
+
+
 def _time(word: str) -> float | None:
     try:
         time = float(word)
@@ -98,9 +133,14 @@ def _time(word: str) -> float | None:
     return time if math.isfinite(time) else None
 
 
+def _trajectory_file(root: Path) -> Path | None:
+    named = child(root, "groundtruth.txt", "pose.txt", "poses.txt", "trajectory.txt")
+    return named or next((path for path in list_folder(root) if path.suffix.lower() == ".freiburg"), None)
+
+
 def _trajectory(root: Path) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) in order and rows tx ty tz qx qy qz qw (N, 7)."""
-    path = child(root, "groundtruth.txt", "pose.txt", "poses.txt", "trajectory.txt")
+    path = _trajectory_file(root)
     if path is None:
         raise UserError("no_poses", f"The capture {root.name} has no groundtruth.txt; Clickfield needs camera poses.")
     rows = [row for row in numbers(read_text(path), path.name)]

@@ -306,7 +306,7 @@ def test_nan_and_text_in_a_pose_and_broken_json(tmp_path):
 def test_other_camera_models_are_refused(model, tmp_path):
     rooms.write_transforms(tmp_path, 3)
     edit(tmp_path, lambda data: data.update(camera_model=model))
-    refused(tmp_path, "bad_camera_model", model, "undistort")
+    refused(tmp_path, "bad_camera_model", model, "pinhole")
 
 
 def test_bad_text_files_name_themselves(tmp_path):

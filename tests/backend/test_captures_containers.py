@@ -248,3 +248,53 @@ def test_the_list_of_contents_is_no_part_of_a_capture(tmp_path):
     path = zipped(tmp_path / "raw", tmp_path / "room.zip", "inner/deeper/")
     capture = open_capture(path, unpacked=tmp_path / "cache")
     assert capture.name == "deeper" and CONTENTS not in [frame.name for frame in capture.frames]
+
+
+def test_a_fisheye_becomes_a_pinhole(tmp_path):
+    shots = writers.write_fisheye(tmp_path)
+    capture = open_capture(tmp_path)
+    for frame, shot in zip(capture.frames, shots, strict=True):
+        depth, color = frame.depth(), frame.color()
+        inner = depth[15:-15, 15:-15] > 0
+        assert inner.mean() > 0.98
+        wrong = np.abs(depth - shot.depth)[15:-15, 15:-15][inner]
+        assert np.median(wrong) < 5e-3
+        assert np.median(np.abs(color.astype(int) - shot.color)[15:-15, 15:-15]) <= 3
+
+
+def test_an_index_of_pairs(tmp_path):
+    shots = writers.write_pairs(tmp_path)
+    assert_same_views(open_capture(tmp_path), shots, 5000)
+
+
+def test_autolabel_and_scannet_bring_their_labels(tmp_path):
+    shots = rooms.write_plain(tmp_path / "auto", inverse=True)
+    (tmp_path / "auto" / "label_map.csv").write_text("id,prompt\n0,nothing\n5,floor\n")
+    named = rooms.write_scannet(tmp_path / "scannet", depth_size=None)
+    for folder, shot in [*(("auto/semantic", shot) for shot in shots), *(("scannet/label-filt", s) for s in named)]:
+        rooms.save_image(tmp_path / folder / f"{shot.name}.png", shot.labels)
+    table = "id\traw_category\tnyu40id\n5\tcarpet\t20\n"
+    (tmp_path / "scannet" / "scannetv2-labels.combined.tsv").write_text(table)
+    for name, truth, classes in (("auto", shots, {0: "nothing", 5: "floor"}), ("scannet", named, {5: "carpet"})):
+        capture = open_capture(tmp_path / name)
+        assert capture.classes == classes
+        for frame, shot in zip(capture.frames, truth, strict=True):
+            np.testing.assert_array_equal(frame.labels(), shot.labels)
+
+
+def test_depth_of_a_camera_beside_the_colour_camera_is_registered(tmp_path):
+    """A box in front of a wall, from two cameras 5 cm apart: what the colour camera cannot see is not carried over."""
+    from backend.captures.capture import Intrinsics
+    from backend.captures.registration import depth_at_color_camera
+
+    camera = Intrinsics(80, 60, 70.0, 70.0, 39.5, 29.5)
+    beside = np.eye(4)
+    beside[0, 3] = 0.05
+    depth = np.full((60, 80), 2.0, np.float32)
+    depth[20:40, 30:50] = 1.0
+    moved = depth_at_color_camera(lambda: depth, camera, beside, camera)
+    assert set(np.unique(moved)) <= {0.0, 1.0, 2.0}
+    # The box moves by 70 * 0.05 / 1 = 3.5 pixels, the wall by 1.75.
+    assert (moved[22:38, 35:52] == 1.0).all()
+    assert (moved[:15, 4:] == 2.0).all() and (moved[20:40, 60:78] == 2.0).all()
+    assert (moved == 0).mean() < 0.06
