@@ -113,7 +113,7 @@ def _pairs(path: Path) -> tuple[list[tuple[float, str]], list[tuple[float, str]]
         times = [_time(word) for word in words[0::2]]
         if len(words) != 4 or None in times or ("depth" in words[1].lower()) == ("depth" in words[3].lower()):
             sentence = (
-                f"The file {path.name} has '{line[:40]}' where a time and a path of colour and of depth are expected."
+                f"The file {path.name} has '{line[:40]}' where time and path of colour and of depth are expected."
             )
             raise UserError("bad_index", sentence)
         first, second = (times[0], words[1]), (times[1], words[3])
