@@ -83,6 +83,7 @@ def assemble(recording: Recording, options: ImportOptions, progress: Progress) -
         scene_from_world=scene_from_world,
         left_out=tuple(LeftOut(name, problem.one) for name, problem in problems),
         notes=tuple(notes),
+        depth_unit=encoding.scale,
         classes=recording.classes,
         fingerprint=_fingerprint(recording.format, frames, frames_in, scene_from_world, encoding, options),
     )

@@ -107,6 +107,7 @@ class Capture:
     scene_from_world: np.ndarray  # (4, 4) float64 similarity
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()  # sentences that the person should read
+    depth_unit: float = 1e-3  # metres of one step of the stored depth values
     classes: dict[int, str] = field(default_factory=dict)  # names of the ids in the frames' true labels
     fingerprint: str = ""  # stable id of the content: hash of names, sizes and cameras
 
