@@ -17,6 +17,7 @@ from backend.captures.common import (
     NO_COLOR,
     NO_DEPTH,
     NO_IMAGES,
+    READINGS,
     Entry,
     ImportOptions,
     Problem,
@@ -52,7 +53,7 @@ def assemble(recording: Recording, options: ImportOptions, progress: Progress) -
     """
     total = len(recording.entries)
     entries = _unique(recording.entries)
-    usable, problems = _usable(entries, progress)
+    usable, problems = _usable(entries, options.poses, progress)
     taken = choose(usable, options)
     if len(taken) < 2 <= len(usable):
         sentence = f"A frame step of {options.step} leaves one of {len(usable)} frames; choose a smaller step."
@@ -107,7 +108,7 @@ def _unique(entries: list[Entry]) -> list[Entry]:
     return [replace(entry, name=name) for entry, name in zip(entries, names, strict=True)]
 
 
-def _usable(entries: list[Entry], progress: Progress) -> tuple[list[Entry], list[tuple[str, Problem]]]:
+def _usable(entries: list[Entry], reading: str, progress: Progress) -> tuple[list[Entry], list[tuple[str, Problem]]]:
     """The entries that have two files and a rigid pose, and what is wrong with the others."""
     usable, problems = [], []
     for index, entry in enumerate(entries):
@@ -118,7 +119,7 @@ def _usable(entries: list[Entry], progress: Progress) -> tuple[list[Entry], list
         if problem:
             problems.append((entry.name, problem))
             continue
-        usable.append(replace(entry, pose=pose))
+        usable.append(replace(entry, pose=READINGS[reading](pose) if reading in READINGS else pose))
     return usable, problems
 
 

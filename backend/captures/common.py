@@ -18,8 +18,15 @@ from backend.errors import UserError
 
 Progress = Callable[[float, str], None]
 MAX_TEXT = 64 << 20  # bytes
-UPS = ("auto", "+x", "-x", "+y", "-y", "+z", "-z")
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+# Other ways in which the numbers of a pose may be meant than camera-to-world with the format's axes.
+READINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "inverse": np.linalg.inv,
+    "other axes": lambda pose: pose @ OPENGL_TO_OPENCV,
+    "inverse, other axes": lambda pose: np.linalg.inv(pose) @ OPENGL_TO_OPENCV,
+}
+POSES = ("as said", *READINGS)
+UPS = ("auto", "+x", "-x", "+y", "-y", "+z", "-z")
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class ImportOptions:
     depth_max: float = 8.0  # metres; beyond is invalid
     up: str = "auto"  # which axis of the capture's world points up
     depth_encoding: str | None = None  # overrides the format's own, see depth.parse_encoding
+    poses: str = "as said"  # or one of READINGS, for files that break their format's convention
     confidence: int = 2  # depth below this confidence is invalid: 0 low, 1 medium, 2 high; where a capture has one
 
     def checked(self) -> ImportOptions:
@@ -47,6 +55,8 @@ class ImportOptions:
             raise UserError("bad_option", "The depth range must start at 0 m or more and end beyond its start.")
         if self.up not in UPS:
             raise UserError("bad_option", f"The up axis must be one of {', '.join(UPS)}.")
+        if self.poses not in POSES:
+            raise UserError("bad_option", f"The poses must be one of {', '.join(POSES)}.")
         if type(self.confidence) is not int or not 0 <= self.confidence <= 2:
             raise UserError("bad_option", "The least confidence of depth must be 0 (low), 1 (medium) or 2 (high).")
         if not isinstance(self.depth_encoding, str | None):

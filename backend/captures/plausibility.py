@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.captures.capture import Frame, Intrinsics
-from backend.captures.common import ImportOptions, Progress, Recording
+from backend.captures.common import READINGS, ImportOptions, Progress, Recording
 from backend.captures.depth import HELP, NAMED, DepthEncoding, along_axis, parse_encoding, within
 from backend.errors import UserError
 
@@ -18,7 +18,7 @@ TOLERANCE = 0.03  # of z
 IDEAL_BASELINE = 0.3  # metres between the two views of a pair
 SAMPLE = 4000  # points of a view that are looked up in the other one
 MIN_OVERLAP = 300  # pixels seen from both views; fewer prove nothing
-FINE, GOOD, DOUBTFUL = 0.75, 0.55, 0.25  # shares of agreeing points: nothing to doubt, usable, worth a word
+FINE, GOOD, DOUBTFUL = 0.75, 0.55, 0.5  # shares of agreeing points: nothing to doubt, usable, worth a word
 HIDDEN, LOST = 0.3, 0.02  # shares of measured pixels within the depth range: suspicious, hopeless
 SHOWN = 0.6  # the share that an alternative must have there
 CLEARLY_BETTER = 1.7  # an alternative this much better than the encoding in question refutes it
@@ -179,6 +179,8 @@ def check(probe: Probe) -> tuple[list[Frame], list[str]]:
     proven = seen >= MIN_OVERLAP
     if proven and share >= FINE:
         return frames, []
+    if proven:
+        _check_poses(probe, poses, share)
     best, best_share = _best(probe, poses)
     refuted = best is not None and best_share > max(GOOD, CLEARLY_BETTER * share)
     if coverage < LOST or (coverage < HIDDEN and refuted):
@@ -193,6 +195,18 @@ def check(probe: Probe) -> tuple[list[Frame], list[str]]:
         doubt = f"Neighbouring views agree on only {share:.0%} of their depth: poses or the depth unit may be wrong."
         return frames, [doubt]
     return frames, []
+
+
+def _check_poses(probe: Probe, poses: list[np.ndarray], share: float) -> None:
+    """Refuse poses of which another reading explains the images clearly better. Raises UserError."""
+    for reading, reread in READINGS.items():
+        seen, other = probe.agreement(probe.encoding, [reread(pose) for pose in poses])
+        if seen >= MIN_OVERLAP and other > max(GOOD, CLEARLY_BETTER * share):
+            sentence = (
+                f"Neighbouring views agree on only {share:.0%} of their depth; with the poses read as '{reading}' they "
+                f"agree on {other:.0%}, so set the poses to '{reading}'."
+            )
+            raise UserError("pose_reading", sentence)
 
 
 def _require_any_depth(probe: Probe) -> None:

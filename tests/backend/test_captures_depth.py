@@ -160,3 +160,22 @@ def test_7_scenes_marks_missing_depth_with_65535(tmp_path):
         rooms.save_image(tmp_path / "seq-01" / f"{shot.name}.depth.png", values)
     depth = open_capture(tmp_path, ImportOptions(depth_max=100.0)).frames[0].depth()
     assert (depth[:15] == 0).all() and (depth[15:] > 0).all()
+
+
+@pytest.mark.parametrize("reading", ["inverse", "other axes", "inverse, other axes"])
+def test_poses_that_are_meant_otherwise_are_refused_with_the_right_reading(reading, tmp_path):
+    shots = rooms.write_transforms(tmp_path)
+    path = tmp_path / "transforms.json"
+    data = json.loads(path.read_text())
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])
+    for frame, shot in zip(data["frames"], shots, strict=True):
+        meant = shot.camera_to_world @ flip if "axes" in reading else shot.camera_to_world
+        said = np.linalg.inv(meant) if "inverse" in reading else meant
+        frame["transform_matrix"] = (said @ flip).tolist()
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError) as caught:
+        open_capture(tmp_path)
+    assert caught.value.code == "pose_reading" and f"set the poses to '{reading}'" in caught.value.sentence
+    capture = open_capture(tmp_path, ImportOptions(poses=reading, up="+z"))
+    for frame, shot in zip(capture.frames, shots, strict=True):
+        np.testing.assert_allclose(frame.camera_to_world, shot.camera_to_world, atol=1e-6)
