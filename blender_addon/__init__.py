@@ -2,10 +2,24 @@
 
 
 def _modules():
-    from . import handlers, live, preferences, properties
-    from .ui import menus, output, overlay, panels, tool
+    from . import handlers, live, looks, preferences, properties
+    from .ui import (
+        ask_panel,
+        keys,
+        label_keys,
+        label_list,
+        mark_list,
+        menus,
+        output,
+        overlay,
+        panels,
+        status,
+        tool,
+        view_panel,
+    )
 
-    return (properties, preferences, live, handlers, panels, output, tool, menus, overlay)
+    sidebar = (status, panels, label_list, label_keys, mark_list, view_panel, output)
+    return (properties, preferences, live, handlers, looks, *sidebar, tool, keys, menus, overlay, ask_panel)
 
 
 def register() -> None:

@@ -11,6 +11,7 @@ from .. import __package__ as base_package
 from .bridge import environment
 from .bridge.states import BridgeError
 
+sections = []  # functions that draw more: they get the context and the layout
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE_ITEMS = (
     ("auto", "Automatic", "The fastest device that works"),
@@ -63,6 +64,8 @@ class ClickfieldPreferences(bpy.types.AddonPreferences):
             row.alert = True
             row.label(text=window.problem, icon="ERROR")
         column.label(text=f"Log: {log_path()}")
+        for section in sections:
+            section(context, layout)
 
 
 def get() -> ClickfieldPreferences:

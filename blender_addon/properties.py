@@ -16,8 +16,14 @@ from bpy.props import (
     StringProperty,
 )
 
+from .scene import collections
+
+look_changed = []  # functions that get the scene when its labels are to be shown in another way
+row_chosen = []  # functions that get the scene and the row of a label on which somebody clicked in the list
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
+ROW_TIP = "Click to choose the label that marks give, Ctrl-click to rename it, double-click to select its surface"
 UP_ITEMS = (
     ("auto", "Automatic", "Find the up direction from the format and the floor"),
     ("+x", "+X", "The capture's X axis points up"),
@@ -33,7 +39,7 @@ KEYFRAME_ITEMS = (
 )
 KIND_ITEMS = (
     ("class", "Class", "A label that can be given to the surface"),
-    ("group", "Group", "A label that only holds other labels"),
+    ("group", "Group", "A label that holds others; a mark on it says that something is somewhere below it"),
 )
 METHOD_ITEMS = (
     ("combined", "Combined", "Spread marks over the scan's parts at once, then let the field improve on it"),
@@ -70,6 +76,33 @@ def _edited(self, context):
     self.id_data.clickfield.revision += 1
 
 
+def _reshown(self, context):
+    """The person wants to see the labels in another way; the document stays what it is."""
+    for told in look_changed:
+        told(self.id_data)
+
+
+def _relabelled(self, context):
+    """A label was renamed or recoloured by hand: its collection follows."""
+    _edited(self, context)
+    collections.relabel(self.id_data, self.uid)
+
+
+def _tip(self):
+    return ROW_TIP
+
+
+def _row(self):
+    return self.active_label
+
+
+def _choose_row(self, row):
+    """Somebody clicked on a row of the list, which scripts and operators never do."""
+    self.active_label = row
+    for told in row_chosen:
+        told(self.id_data, row)
+
+
 class ClickfieldPoint(bpy.types.PropertyGroup):
     co: FloatVectorProperty(name="Position", size=3, precision=4, description="In the capture's own world")
 
@@ -95,7 +128,7 @@ class ClickfieldLabel(bpy.types.PropertyGroup):
     """A node of the label tree."""
 
     uid: IntProperty(name="Id", description="1 to 65535, never used again in this scene")
-    name: StringProperty(name="Name", maxlen=256, update=_edited)
+    name: StringProperty(name="Name", maxlen=256, update=_relabelled)
     parent: IntProperty(name="Parent", description="Uid of the parent, 0 for none")
     kind: EnumProperty(name="Kind", items=KIND_ITEMS, default="class", update=_edited)
     thing: BoolProperty(
@@ -105,12 +138,11 @@ class ClickfieldLabel(bpy.types.PropertyGroup):
         update=_edited,
     )
     color: FloatVectorProperty(
-        name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, default=(0.8, 0.8, 0.8), update=_edited
+        name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, default=(0.8, 0.8, 0.8), update=_relabelled
     )
-
-
     expanded: BoolProperty(name="Expand", description="Show what is below this label", default=True)
-    visible: BoolProperty(name="Show", description="Show this label in the viewport", default=True)
+    visible: BoolProperty(name="Show", description="Show this label in the viewport", default=True, update=_reshown)
+    tip: StringProperty(name="Tooltip", get=_tip)
 
 
 class ClickfieldScene(bpy.types.PropertyGroup):
@@ -137,6 +169,13 @@ class ClickfieldScene(bpy.types.PropertyGroup):
 
     labels: CollectionProperty(type=ClickfieldLabel)
     active_label: IntProperty(name="Active Label", default=0, min=0, description="Row in the list of labels")
+    label_row: IntProperty(
+        name="Label",
+        description="Row of the label that marks give",
+        options=set(),
+        get=_row,
+        set=_choose_row,
+    )
     marks: CollectionProperty(type=ClickfieldMark)
     active_mark: IntProperty(name="Active Mark", default=0, min=0, description="Row in the list of marks")
     method: EnumProperty(name="Method", items=METHOD_ITEMS, default="combined", update=_edited)
@@ -144,12 +183,21 @@ class ClickfieldScene(bpy.types.PropertyGroup):
         name="Only This Piece", description="New marks teach only the connected piece that they lie on"
     )
     recent: StringProperty(name="Recent Labels", description="Uids of the labels used last, newest first")
-    show: EnumProperty(name="Show", items=SHOW_ITEMS, default="LABELS")
-    mix: FloatProperty(name="Opacity", description="Of label colours over a photo", default=0.6, min=0.0, max=1.0)
-    tree_level: IntProperty(
-        name="Level", description="Level of the label tree that is shown; 0 shows the labels themselves", min=0, max=32
+    show: EnumProperty(name="Show", items=SHOW_ITEMS, default="LABELS", update=_reshown)
+    mix: FloatProperty(
+        name="Opacity", description="Of label colors over a photo", default=0.6, min=0.0, max=1.0, update=_reshown
     )
-    isolated: IntProperty(name="Isolated Label", description="Uid of the only label shown, 0 for all", min=0)
+    tree_level: IntProperty(
+        name="Level",
+        description="Level of the label tree that is shown; 0 shows the labels themselves",
+        min=0,
+        max=32,
+        soft_max=6,
+        update=_reshown,
+    )
+    isolated: IntProperty(
+        name="Isolated Label", description="Uid of the only label shown, 0 for all", min=0, update=_reshown
+    )
     query_measure: EnumProperty(name="Uncertainty", items=MEASURE_ITEMS, default="least-confidence")
     query_top: EnumProperty(name="Ask About", items=TOP_ITEMS, default="5")
     next_uid: IntProperty(name="Next Label Id", default=1, min=1)
@@ -196,6 +244,11 @@ class ClickfieldWindow(bpy.types.PropertyGroup):
     locate: BoolProperty(name="Locate", description="The files of the capture were not where they were")
     notes: StringProperty(name="Notes", description="What the person should know of the capture, one per line")
     shares: CollectionProperty(type=ClickfieldShare)
+    label_filter: StringProperty(
+        name="Filter",
+        description="Show labels whose names have this in them, with what is above them",
+        options={"TEXTEDIT_UPDATE"},
+    )
 
 
 CLASSES = (

@@ -11,14 +11,17 @@ from typing import Any
 
 import bpy
 
-from . import canvas, opening, preferences, viewing, window
-from .asks import Arrays, Ask, as_arrays
+from . import asking, canvas, opening, preferences, viewing, window
+from .asks import Arrays, Ask, Requests, as_arrays
 from .bridge import environment
 from .bridge.client import BackendClient, Message
 from .bridge.states import BridgeError, State
-from .document import labels as documents
-from .lookup import current_scene, edit_state, scene_by_uid
+from .document.labels import DocumentError
+from .findings import Findings
+from .lookup import current_scene, scene_by_uid
+from .scene import cameras
 from .scene import scan as scans
+from .sending import Sender
 
 logger = logging.getLogger(__name__)
 PAINT_SLICE = 0.03  # seconds after which a tick begins no further slice of painting
@@ -34,18 +37,14 @@ class Session:
         self.canvas = canvas.Canvas()
         self.opened = ""  # id of the capture that the backend holds
         self.opening: opening.Opening | None = None
-        self.mark_points: dict[int, tuple[float, float, float]] = {}  # scene coordinates, by mark
-        self.mark_problems: dict[int, str] = {}
-        self._asks: deque[Ask] = deque()  # waiting for the capture and the document to be there
-        self._sent: dict[int, Ask] = {}
+        self.findings = Findings()
+        self.asking = asking.Asking(self._ask_question)
+        self._requests = Requests(self.client)
+        self._sender = Sender()
         self._inbox: deque[Message] = deque()
         self._jobs: deque[Iterator[object]] = deque()
-        self._revision = 0  # of the last document sent; grows, also over undo
-        self._answered = 0
-        self._in_document: tuple[int, int] | None = None  # scene and its revision as last seen
-        self._changed = False  # the document must be sent
         self._restart = False
-        self._viewer = viewing.Viewer()
+        self.viewer = viewing.Viewer(self.canvas, self.ask)
 
     # What operators ask for.
 
@@ -53,6 +52,7 @@ class Session:
         """Start the backend, and open the scene's capture in it. Raises BridgeError when it cannot be tried."""
         python = preferences.interpreter()
         window.clear_problem()
+        window.stopped("")
         self.client.start(environment.backend_command(python), preferences.ROOT, preferences.log_path())
         self.opened = ""
         if self.opening is None and current_scene().clickfield.capture_id:
@@ -63,30 +63,43 @@ class Session:
     def stop(self) -> None:
         """End the backend; the next edit of the labels starts it again."""
         self._restart = False
-        self.cancel()
-        self._fail_asks("stopped", "The backend was stopped.")
-        self._in_document, self._changed, self.opened = edit_state(current_scene()), False, ""
+        self._give_up()
+        self.asking.stop()
+        self._requests.fail_waiting("stopped", "The backend was stopped.")
+        self._sender.look(current_scene(), False)
+        self.opened = ""
         self.client.stop()
+        window.stopped("You stopped the backend; the next edit of the labels starts it again")
 
     def restart(self) -> None:
         """End the backend if it runs, start it, and rebuild everything from the document."""
         self._restart = True
         self.client.stop()
 
-    def import_capture(self, scene: bpy.types.Scene, path: str, options: dict[str, Any]) -> None:
-        """Open a capture and build it in a scene, replacing the capture that the scene has."""
-        self.cancel()
+    def import_capture(
+        self, scene: bpy.types.Scene, path: str, options: dict[str, Any], mesh: opening.Mesh | None = None
+    ) -> None:
+        """Open a capture, or a mesh, and build it in a scene, replacing the capture that the scene has."""
+        self._give_up()
         window.clear_problem()
         self.opened = ""
-        self.opening = opening.Opening(scene.session_uid, path, options, fresh=True)
+        self.opening = opening.Opening(scene.session_uid, path, options, fresh=True, mesh=mesh)
         window.progress(0.0, "Starting the backend" if self.client.state not in RUNNING else "Opening the capture")
 
     def cancel(self) -> None:
-        """Give up what the person waits for; the rest of the session stays."""
+        """Give up what the person waits for; the rest of the session stays.
+
+        A capture that has just taken the place of another one is finished: that takes a moment, and what it has
+        replaced is gone.
+        """
+        if self.opening is None or not self.opening.replaced:
+            self._give_up()
+
+    def _give_up(self) -> None:
         number = window.state().request
         if number:
             self.client.cancel(number)
-        self._fail_asks("cancelled", "Cancelled.")
+        self._requests.fail_waiting("cancelled", "Cancelled.")
         if self.opening is not None:
             self._opening_failed("cancelled", "Cancelled.")
 
@@ -103,10 +116,9 @@ class Session:
         Args:
             done: gets the result and its arrays; called by `pump`, on the main thread.
             failed: gets an error's code and sentence; by default the panel shows the sentence.
-            text: what the panel says while it runs.
+            text: what the panel says while it runs; without it nothing is shown, and Cancel does not mean it.
         """
-        self._asks.append(Ask(method, params, done, failed or window.tell_failure, text))
-        window.progress(0.0, text)
+        self._requests.add(Ask(method, params, done, failed or window.tell_failure, text))
 
     def build(self, job: Iterator[object]) -> None:
         """Run a generator in slices, one step after the other, within the time that a tick may take.
@@ -124,17 +136,18 @@ class Session:
     def up_to_date(self) -> bool:
         """Does the scan show the backend's answer to the newest document?"""
         held = self._holds(current_scene()) and self.opening is None
-        return held and not self._pending_change() and self._answered == self._revision and not self.canvas.painting
+        return held and not self._pending_change() and self._sender.up_to_date and not self.canvas.painting
 
     @property
     def waiting(self) -> bool:
         """Is an answer on its way, or something being built from one?"""
-        return bool(self._asks or self._sent or self._jobs)
+        return bool(self._requests or self._jobs)
 
     @property
     def active(self) -> bool:
         """Is there anything to wait for?"""
-        return bool(self._jobs or self._asks or self.opening) or self.client.state in (*RUNNING, State.STOPPING)
+        running = self.client.state in (*RUNNING, State.STOPPING)
+        return running or bool(self._jobs or self._requests.waiting or self.opening)
 
     # The pump.
 
@@ -152,7 +165,7 @@ class Session:
         if problem:
             window.tell(problem)
         self._run_jobs(began + budget_s)
-        self._viewer.watch(scene)
+        self.viewer.watch(scene, self.up_to_date)
         window.mirror(self.client)
 
     def _drive(self, scene: bpy.types.Scene) -> None:
@@ -163,22 +176,23 @@ class Session:
         elif state not in (State.READY, State.BUSY):
             return
         elif self.opening is not None:
-            # The capture event does not say whose it is: a cancelled opening has to end before the next begins.
-            if not self.opening.request and "open" not in self.client.pending.values():
-                self.opening.request = self._send(self._open_ask())
+            if not self.opening.request:
+                self.opening.request = self._requests.send(self._open_ask())
         elif scene.clickfield.capture_id != self.opened:
-            if self._asks or self._pending_change():
+            if self._requests.waiting or self._pending_change():
                 self.reopen()
         elif self.opened:
             self._send_document(scene)
-            while self._asks and not self._pending_change():
-                window.running(self._send(self._asks.popleft()))
+            while self._requests.waiting and not self._pending_change():
+                self._requests.send_next()
+            if not self._requests and self.up_to_date:
+                self.findings.want_effects(self._sender.revision, self.ask)
 
     def _start_if_wanted(self) -> None:
         """A backend that has failed is started again only when the person asks for something."""
         wanted = self._restart or self.opening is not None
         if self.client.state is State.STOPPED:
-            wanted = wanted or bool(self._asks) or self._pending_change()
+            wanted = wanted or bool(self._requests.waiting) or self._pending_change()
         if not wanted or not self.client.join(0.0):
             return
         self._restart = False
@@ -187,57 +201,32 @@ class Session:
         except BridgeError as error:
             window.tell(str(error))
             self._opening_failed("backend_gone", str(error))
-            self._fail_asks("backend_gone", str(error))
-            self._in_document, self._changed = edit_state(current_scene()), False
+            self._requests.fail_waiting("backend_gone", str(error))
+            self._sender.look(current_scene(), False)
 
     def reopen(self) -> None:
         """Open the scene's own capture again, as it was imported."""
         scene = current_scene()
         own = scene.clickfield
         if not own.capture_id:
-            self._fail_asks("no_capture", "This scene has no capture; import one first.")
+            self._requests.fail_waiting("no_capture", "This scene has no capture; import one first.")
             return
-        options = opening.options_of(own)
-        self.opening = opening.Opening(scene.session_uid, own.capture_path, options, fresh=False)
-
-    def _send(self, one: Ask) -> int:
-        number = self.client.request(one.method, one.params)
-        self._sent[number] = one
-        return number
+        self.opening = opening.again(scene)
+        if self.opening is None:
+            self._requests.fail_waiting("no_capture", "The labelled mesh was deleted; undo that, or label another.")
 
     def _open_ask(self) -> Ask:
-        now = self.opening
-        wanted = preferences.get()
-        params = {
-            "path": bpy.path.abspath(now.path),
-            "options": now.options,
-            "device": wanted.device,
-            "cache": str(preferences.cache_folder()),
-        }
-        return Ask("open", params, now.surface_arrived, self._opening_failed, "Opening")
+        cache = str(preferences.cache_folder())
+        return self.opening.ask(preferences.get().device, cache, self._opening_failed)
 
     def _handle(self, message: Message) -> None:
-        if message.type == "progress":
-            one = self._sent.get(message.id)
-            if one is not None:
-                window.running(message.id)
-                window.progress(message.data["fraction"], message.data["text"])
-        elif message.type == "event":
+        if message.type == "event":
             self._event(message)
         else:
-            one = self._sent.pop(message.id, None)
-            window.finished(message.id)
-            if one is None:
-                return
-            if message.type == "error":
-                if message.data["detail"]:
-                    logger.warning("%s: %s", message.data["sentence"], message.data["detail"])
-                one.failed(message.data["code"], message.data["sentence"])
-            else:
-                one.done(message.data, as_arrays(message))
+            self._requests.take(message)
 
     def _event(self, message: Message) -> None:
-        if message.name == "capture" and self.opening is not None and self.opening.request:
+        if message.name == "capture" and self.opening is not None and self.opening.request == message.id:
             self.opening.capture = message.data
             self._jobs.append(self._build())
         elif message.name == "labels":
@@ -258,12 +247,11 @@ class Session:
             self._opening_failed("other_capture", now.problem)
             return
         self.opened, self.opening = now.capture["id"], None
-        self._changed, self._revision, self._answered = True, self._revision + 1, 0
+        self._sender.restart(scene)
         window.progress(1.0, "")
         window.notes(now.capture)
         if now.fresh:
             bpy.ops.ed.undo_push(message="Import RGB-D Capture")
-        self._in_document = edit_state(scene)
 
     def _opening_failed(self, code: str, sentence: str) -> None:
         now, self.opening = self.opening, None
@@ -271,16 +259,15 @@ class Session:
             return
         self._jobs.clear()
         if now.request:
-            self._sent.pop(now.request, None)
-            self.client.cancel(now.request)
+            self._requests.drop(now.request)
         window.progress(1.0, "")
         scene = scene_by_uid(now.scene_uid)
         if now.fresh and now.capture and scene is not None:
             opening.take_back(now, scene)
         if code != "cancelled":
-            window.tell(sentence, locate=not now.fresh and code != "backend_gone")
-        self._fail_asks(code, sentence)
-        self._in_document, self._changed = edit_state(current_scene()), False
+            window.tell(sentence, locate=bool(now.path) and not now.fresh and code != "backend_gone")
+        self._requests.fail_waiting(code, sentence)
+        self._sender.look(current_scene(), False)
 
     # The document.
 
@@ -290,41 +277,36 @@ class Session:
 
     def _pending_change(self) -> bool:
         scene = current_scene()
-        if not scene.clickfield.capture_id:
-            return False
-        if self._in_document is None or self._in_document[0] != scene.session_uid:
-            self._in_document, self._changed = edit_state(scene), self._holds(scene)
-        return self._changed or edit_state(scene) != self._in_document
+        return self._sender.pending(scene, self._holds(scene))
 
     def _send_document(self, scene: bpy.types.Scene) -> None:
-        if not self._pending_change() or any(one.method == "document" for one in self._sent.values()):
+        if not self._pending_change() or self._requests.under_way("document"):
             return
-        self._in_document, self._changed = edit_state(scene), False
-        self._revision += 1
+        self._requests.drop_quiet()
         try:
-            document = documents.build(scene.clickfield, self._revision)
-            document = documents.in_scene(document, list(scene.clickfield.scene_from_world))
-        except documents.DocumentError as error:
+            document = self._sender.next(scene)
+        except DocumentError as error:
             window.tell(str(error))
             return
         scan = scans.find_scan(scene, self.opened)
         if scan is not None:
-            self.canvas.recolor(scan, canvas.label_colors(scene))
-        self._send(Ask("document", {"document": document}, self._labelled, window.tell_failure, ""))
+            self.canvas.recolor(scan, canvas.look_of(scene))
+        self._requests.send(Ask("document", {"document": document}, self._labelled, window.tell_failure, "Labelling"))
 
     def _labelled(self, data: dict[str, Any], arrays: Arrays) -> None:
         scene = current_scene()
-        if data["revision"] != self._revision or scene.clickfield.capture_id != self.opened:
+        if data["revision"] != self._sender.revision or scene.clickfield.capture_id != self.opened:
             return
-        self._answered = self._revision
-        self.mark_points = {mark["id"]: tuple(mark["point"]) for mark in data.get("marks", []) if mark["point"]}
-        self.mark_problems = {mark["id"]: mark["problem"] for mark in data.get("marks", []) if mark["problem"]}
-        window.shares(data)
+        self._sender.answered = data["revision"]
+        self.findings.take(data)
         scan = scans.find_scan(scene, self.opened)
         if scan is None:
             window.tell("The scan of this capture was deleted; import the capture again to see labels.")
             return
-        self.canvas.start(scan, arrays["labels"], arrays["confidence"], canvas.label_colors(scene))
+        self.canvas.start(scan, arrays["labels"], arrays["confidence"], canvas.look_of(scene))
+
+    def _ask_question(self, params: dict[str, Any], done: Callable, failed: Callable) -> None:
+        self.ask("ask", params, done, failed, "" if self.asking.answers else "Looking for a question")
 
     # The scene was exchanged under us.
 
@@ -334,20 +316,27 @@ class Session:
             window.tell("What was being built was interrupted; start it again.")
         self._jobs.clear()
         self.canvas.forget()
+        if self.opening is not None and (scene := scene_by_uid(self.opening.scene_uid)) is not None:
+            opening.take_back(self.opening, scene)  # it is no undo step yet; it is built anew afterwards
+        for scene in bpy.data.scenes:
+            cameras.let_go_of_pictures(scene)
+        self.viewer.look_again()
 
     def after_undo(self) -> None:
         """Another state of the document: send it, whatever its revision says; go on building what was being built."""
-        self._changed = self._changed or self._holds(current_scene())
+        if self._holds(current_scene()):
+            self._sender.must_send()
+        self.asking.after_undo()
         if self.opening is not None and self.opening.capture is not None:
             self._jobs.append(self._build())
 
     def after_load(self) -> None:
         """Another file: its labels are on its mesh already, the backend is asked when it is needed."""
-        self.cancel()
-        self._asks.clear()
-        self.mark_points, self.mark_problems = {}, {}
-        self._in_document, self._changed = edit_state(current_scene()), self._holds(current_scene())
-        self._viewer = viewing.Viewer()
+        self.asking.stop()
+        self._give_up()
+        self.findings = Findings()
+        self._sender.look(current_scene(), self._holds(current_scene()))
+        self.viewer.forget()
         window.clear_problem()
 
     def after_save(self) -> None:
@@ -364,23 +353,26 @@ class Session:
             logger.warning("the backend has not ended in time")
         self.client.poll()
 
-    # Odds and ends.
+    @property
+    def mark_points(self) -> dict[int, tuple[float, float, float]]:
+        """Scene coordinates of marks, as far as the backend has placed them."""
+        return self.findings.mark_points
 
-    def _fail_asks(self, code: str, sentence: str) -> None:
-        asks, self._asks = list(self._asks), deque()
-        if asks:
-            window.progress(1.0, "")
-        for one in asks:
-            one.failed(code, sentence)
+    @property
+    def mark_problems(self) -> dict[int, str]:
+        """A sentence for each mark that could not be placed."""
+        return self.findings.mark_problems
+
+    # Odds and ends.
 
     def _backend_failed(self) -> None:
         """Let nobody wait for a dead backend, except what was asked for since."""
         self.opened = ""
-        self._sent.clear()
+        self._requests.forget_sent()
         if self.opening is not None and self.opening.tried:
             self._opening_failed("backend_gone", self.client.reason)
         if self.opening is None and not self._restart:
-            self._fail_asks("backend_gone", self.client.reason)
+            self._requests.fail_waiting("backend_gone", self.client.reason)
 
     def _run_jobs(self, until: float) -> None:
         slice_end = max(until, time.perf_counter() + BUILD_SLICE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import bpy
@@ -10,6 +11,7 @@ from .bridge.client import BackendClient
 from .bridge.states import State
 
 MAX_LEFT_OUT_SHOWN = 8
+SHOWN_EVERY = 0.4  # seconds between two counts of steps in the panel
 
 
 def state() -> bpy.types.PropertyGroup:
@@ -18,10 +20,10 @@ def state() -> bpy.types.PropertyGroup:
 
 
 def _put(name: str, value: Any) -> None:
-    """Set a property and redraw, only when it is another value."""
+    """Set a property and redraw what shows it, only when it is another value."""
     if getattr(state(), name) != value:
         setattr(state(), name, value)
-        redraw()
+        redraw_sidebars()
 
 
 def redraw() -> None:
@@ -30,6 +32,17 @@ def redraw() -> None:
         for area in window.screen.areas:
             if area.type in {"VIEW_3D", "PREFERENCES"}:
                 area.tag_redraw()
+
+
+def redraw_sidebars() -> None:
+    """Redraw the sidebars and preferences alone: cheap enough for numbers that change all the time."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
+            for region in area.regions if area.type == "VIEW_3D" else ():
+                if region.type == "UI":
+                    region.tag_redraw()
 
 
 def mirror(client: BackendClient) -> None:
@@ -42,10 +55,50 @@ def mirror(client: BackendClient) -> None:
         _put("status", "")
 
 
+_work: dict[str, Any] = {}  # what the backend said last, and when that was shown
+
+
 def status(data: dict[str, Any]) -> None:
-    """Show what the backend does by itself."""
+    """Show what the backend does by itself; steps are counted in the panel a few times a second."""
+    now = time.monotonic()
+    same = (data.get("state"), data.get("text")) == (_work.get("state"), _work.get("text"))
+    if same and now - _work["shown"] < SHOWN_EVERY:
+        return
+    _work.clear()
+    _work.update(data, shown=now)
+    text = str(data.get("text") or "")
+    if data.get("total"):
+        text += f", step {data['steps']} of {data['total']}"
+        text += f", loss {data['loss']:.3g}" if data.get("loss") is not None else ""
     _put("device", str(data.get("device") or ""))
-    _put("status", str(data.get("text") or ""))
+    _put("status", text)
+
+
+def training() -> float | None:
+    """How far the field's training is, 0 to 1; None when none goes on."""
+    return min(_work["steps"] / _work["total"], 1.0) if _work.get("total") else None
+
+
+def sentence(client: BackendClient) -> str:
+    """What the backend does, in words that always say something."""
+    if client.state is State.STOPPED:
+        return _work.get("stopped") or "The backend is not running; it starts when it is needed"
+    if client.state is State.FAILED:
+        return client.reason
+    if client.state is State.STARTING:
+        return "Starting the backend"
+    if client.state is State.STOPPING:
+        return "The backend is ending"
+    device = f" on {state().device}" if state().device else ""
+    return (state().busy or state().status or "Ready") + device
+
+
+def stopped(why: str) -> None:
+    """Remember why the backend does not run; an empty text when it does."""
+    _work.clear()
+    if why:
+        _work["stopped"] = why
+    redraw_sidebars()
 
 
 def progress(fraction: float, text: str) -> None:

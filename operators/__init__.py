@@ -2,9 +2,30 @@
 
 
 def _modules():
-    from . import backend, catalogue, import_capture, mark, render, separate, tree, view
+    from . import (
+        ask,
+        backend,
+        catalogue,
+        import_capture,
+        label_mesh,
+        mark,
+        mark_list,
+        pointing,
+        render,
+        separate,
+        stroke,
+        tree,
+        tree_files,
+        tree_keys,
+        tree_move,
+        tree_shape,
+        tree_surface,
+        view,
+    )
 
-    return (backend, import_capture, tree, mark, view, separate, catalogue, render)
+    of_the_tree = (tree, tree_move, tree_shape, tree_files, tree_surface, tree_keys)
+    marking = (mark, stroke, pointing, mark_list, ask)
+    return (backend, import_capture, label_mesh, *of_the_tree, *marking, view, separate, catalogue, render)
 
 
 def register() -> None:

@@ -6,10 +6,11 @@ import bpy
 from bpy.props import CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..blender_addon import live, preferences, window
+from ..blender_addon import formats, live, preferences, window
 from ..blender_addon.opening import options_of
 from ..blender_addon.properties import KEYFRAME_ITEMS, UP_ITEMS
 
+GLOB = ";".join(f"*{ending}" for ending in formats.ENDINGS)
 SAMPLE = preferences.ROOT / "assets" / "sample"
 
 
@@ -32,12 +33,13 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
     bl_idname = "clickfield.import_capture"
     bl_label = "Import RGB-D Capture"
     bl_description = "Import a posed RGB-D recording as a scan and one camera per keyframe"
-    bl_options = {"REGISTER", "UNDO", "PRESET"}
+    bl_options = {"REGISTER", "PRESET"}  # the import itself ends later, and is one undo step then
 
     filename_ext = ""
-    filter_glob: StringProperty(default="*.json;*.txt;*.log;*.zip", options={"HIDDEN"})
+    filter_glob: StringProperty(default=GLOB, options={"HIDDEN"})
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
+    dropped: StringProperty(name="Format", options={"HIDDEN", "SKIP_SAVE"})
     step: IntProperty(name="Frame Step", default=1, min=1, max=100_000, description="Use every Nth frame")
     max_frames: IntProperty(name="Most Keyframes", default=0, min=0, description="0 means all")
     keyframes: EnumProperty(name="Keyframes", items=KEYFRAME_ITEMS, default="stride")
@@ -50,8 +52,11 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
     )
 
     def invoke(self, context, event):
-        """Choose a file; for one that was dropped onto the window, only the options."""
-        return self.invoke_popup(context)
+        """Choose a file; for one that was dropped onto the window, show what it is and the options."""
+        if self.properties.is_property_set("filepath") and self.filepath:
+            found = formats.seen(Path(self.filepath))
+            self.dropped = f"Format: {found}" if found else formats.UNKNOWN
+        return self.invoke_popup(context, confirm_text="Import")
 
     def execute(self, context):
         """Import the chosen file or folder."""
@@ -65,6 +70,8 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
+        if self.dropped:
+            layout.label(text=self.dropped, icon="INFO" if self.dropped != formats.UNKNOWN else "QUESTION")
         column = layout.column(heading="Frames")
         column.prop(self, "keyframes", text="Choose")
         column.prop(self, "step")
@@ -80,7 +87,7 @@ class CLICKFIELD_OT_import_sample(bpy.types.Operator):
     bl_idname = "clickfield.import_sample"
     bl_label = "Import Clickfield Sample"
     bl_description = "Open the small furnished room that comes with Clickfield"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER"}
 
     def execute(self, context):
         """Import the sample with default options."""
@@ -97,7 +104,7 @@ class CLICKFIELD_OT_locate_capture(bpy.types.Operator, ImportHelper):
     bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ""
-    filter_glob: StringProperty(default="*.json;*.txt;*.log;*.zip", options={"HIDDEN"})
+    filter_glob: StringProperty(default=GLOB, options={"HIDDEN"})
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
 
     @classmethod
@@ -127,7 +134,7 @@ class CLICKFIELD_FH_capture(bpy.types.FileHandler):
     bl_idname = "CLICKFIELD_FH_capture"
     bl_label = "RGB-D Capture"
     bl_import_operator = "clickfield.import_capture"
-    bl_file_extensions = ".json;.txt;.log"
+    bl_file_extensions = ";".join(formats.ENDINGS)
 
     @classmethod
     def poll_drop(cls, context):

@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import bpy
-import numpy as np
 from bpy.props import FloatProperty, FloatVectorProperty, IntProperty, StringProperty
-from bpy_extras import view3d_utils
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 from mathutils import Matrix, Vector
 
-from ..blender_addon import live
 from ..blender_addon.document import labels as documents
-from ..blender_addon.scene.cameras import OPENCV_TO_BLENDER, matrix_from_rows
+from ..blender_addon.document import recent
+from ..blender_addon.pointer import Pixel, Pointer, region_under
+from ..blender_addon.scene.cameras import matrix_from_rows
 from ..blender_addon.scene.scan import find_scan
 from .tree import add, find_label, put_in_order
 
@@ -21,6 +20,37 @@ def world_from_blender(scene, scan):
     scene_from_world = matrix_from_rows(list(scene.clickfield.scene_from_world))
     placed = scan.matrix_world if scan is not None else Matrix.Identity(4)
     return (placed @ scene_from_world).inverted()
+
+
+def give_mark(scene, label, sign, pixel=None, points=()):
+    """Add a mark to the scene's label document.
+
+    Args:
+        sign: negative for "not this". pixel: of a keyframe, or None. points: in the capture's own world.
+    """
+    own = scene.clickfield
+    mark = own.marks.add()
+    mark.uid, own.next_mark = own.next_mark, own.next_mark + 1
+    mark.label, mark.sign, mark.local = label.uid, -1 if sign < 0 else 1, own.only_this_piece
+    if pixel is not None:
+        mark.frame, mark.u, mark.v = pixel.frame, pixel.u, pixel.v
+    for point in points:
+        mark.points.add().co = point
+    own.active_mark = len(own.marks) - 1
+    own.recent = recent.remember(own.recent, label.uid)
+    own.revision += 1
+
+
+def may_mark(operator, context):
+    """For polls: is there a capture and a label?"""
+    own = context.scene.clickfield
+    if not own.capture_id:
+        operator.poll_message_set("Import a capture first")
+    elif not len(own.labels):
+        operator.poll_message_set("Add a label first")
+    else:
+        return True
+    return False
 
 
 class CLICKFIELD_OT_add_mark(bpy.types.Operator):
@@ -39,52 +69,30 @@ class CLICKFIELD_OT_add_mark(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         """Only with a capture and a label."""
-        own = context.scene.clickfield
-        if not own.capture_id:
-            cls.poll_message_set("Import a capture first")
-        elif not len(own.labels):
-            cls.poll_message_set("Add a label first")
-        else:
-            return True
-        return False
+        return may_mark(cls, context)
 
     def invoke(self, context, event):
         """Find what is under the mouse."""
-        region, view = _region_under(context, event)
+        region, view = region_under(context, event)
         if view is None:
             self.report({"ERROR"}, "Click into a 3D viewport.")
             return {"CANCELLED"}
-        mouse = (event.mouse_x - region.x, event.mouse_y - region.y)
-        start = view3d_utils.region_2d_to_origin_3d(region, view, mouse)
-        direction = view3d_utils.region_2d_to_vector_3d(region, view, mouse)
+        x, y = event.mouse_x - region.x, event.mouse_y - region.y
+        pointer = Pointer(context.scene, region, view)
+        pixel = pointer.pixel(x, y)
         self.frame = ""
-        if view.view_perspective == "CAMERA" and self._through_camera(context.scene, direction):
+        if pixel is not None:
+            self.frame, self.u, self.v = pixel.frame, pixel.u, pixel.v
             return self.execute(context)
-        scan = find_scan(context.scene, context.scene.clickfield.capture_id)
-        if scan is None or not scan.visible_get():
+        if pointer.scan is None:
             self.report({"ERROR"}, "The scan is hidden or was deleted; show it to mark it.")
             return {"CANCELLED"}
-        back = scan.matrix_world.inverted()
-        hit = live.session().canvas.pick(scan, np.array(back @ start), np.array(back.to_3x3() @ direction))
+        hit = pointer.hit(x, y)
         if hit is None:
             self.report({"WARNING"}, "There is no scan under the mouse.")
             return {"CANCELLED"}
-        self.location = scan.matrix_world @ Vector(hit)
+        self.location = pointer.world(hit.point)
         return self.execute(context)
-
-    def _through_camera(self, scene, direction):
-        """Looking through a keyframe: the pixel itself is the mark."""
-        camera = scene.camera
-        own = camera.clickfield
-        if own.role != "CAMERA" or own.capture_id != scene.clickfield.capture_id:
-            return False
-        rotation = (camera.matrix_world @ OPENCV_TO_BLENDER).to_3x3().normalized()
-        x, y, z = rotation.transposed() @ direction
-        u, v = own.fx * x / z + own.cx, own.fy * y / z + own.cy
-        if not (-0.5 <= u < own.width - 0.5 and -0.5 <= v < own.height - 0.5):
-            return False
-        self.frame, self.u, self.v = own.frame, u, v
-        return True
 
     def execute(self, context):
         """Add the mark to the scene's label document."""
@@ -93,34 +101,15 @@ class CLICKFIELD_OT_add_mark(bpy.types.Operator):
         if label is None:
             self.report({"ERROR"}, f"There is no label with the id {self.label} in this scene.")
             return {"CANCELLED"}
-        if label.kind == "group":
-            self.report({"ERROR"}, f"{label.name} is a group; choose a label inside it.")
-            return {"CANCELLED"}
-        if not self.frame and not self.properties.is_property_set("location"):
+        if self.frame:
+            give_mark(context.scene, label, self.sign, pixel=Pixel(self.frame, self.u, self.v))
+        elif self.properties.is_property_set("location"):
+            place = world_from_blender(context.scene, find_scan(context.scene, own.capture_id))
+            give_mark(context.scene, label, self.sign, points=[place @ Vector(self.location)])
+        else:
             self.report({"ERROR"}, "A mark needs a location, or a keyframe with u and v.")
             return {"CANCELLED"}
-        scan = find_scan(context.scene, own.capture_id)
-        mark = own.marks.add()
-        mark.uid, own.next_mark = own.next_mark, own.next_mark + 1
-        mark.label, mark.sign = label.uid, -1 if self.sign < 0 else 1
-        if self.frame:
-            mark.frame, mark.u, mark.v = self.frame, self.u, self.v
-        else:
-            mark.points.add().co = world_from_blender(context.scene, scan) @ Vector(self.location)
-        own.revision += 1
         return {"FINISHED"}
-
-
-def _region_under(context, event):
-    """The 3D viewport under the mouse and its view; (None, None) elsewhere."""
-    for area in context.window.screen.areas:
-        if area.type != "VIEW_3D":
-            continue
-        for region in area.regions:
-            inside_x = region.x <= event.mouse_x < region.x + region.width
-            if region.type == "WINDOW" and inside_x and region.y <= event.mouse_y < region.y + region.height:
-                return region, area.spaces.active.region_3d
-    return None, None
 
 
 class CLICKFIELD_OT_remove_mark(bpy.types.Operator):
@@ -195,10 +184,12 @@ class CLICKFIELD_OT_load_labels(bpy.types.Operator, ImportHelper):
         for entry in document["marks"]:
             mark = own.marks.add()
             mark.uid, mark.label, mark.sign = entry["id"], entry["label"], entry["sign"]
+            mark.muted, mark.local = entry["muted"], entry["local"]
             if entry["frame"] is not None:
                 mark.frame, mark.u, mark.v = entry["frame"], entry["u"], entry["v"]
             for point in entry["points"]:
                 mark.points.add().co = point
+        own.method = document["method"]
         own.next_mark = max([own.next_mark, *(entry["id"] + 1 for entry in document["marks"])])
         put_in_order(own, own.labels[0].uid if len(own.labels) else 0)
         self.report({"INFO"}, f"Loaded {len(own.labels)} labels and {len(own.marks)} marks.")

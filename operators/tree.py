@@ -1,4 +1,4 @@
-"""Edit the tree of labels: add, rename, colour, choose, move, remove. Undo works because the tree is in the scene."""
+"""Edit the tree of labels: add, rename, colour, choose, expand. Undo works because the tree is in the scene."""
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatVectorProperty, IntProperty, StringProperty
@@ -6,6 +6,13 @@ from bpy.props import BoolProperty, EnumProperty, FloatVectorProperty, IntProper
 from ..backend.protocol import MAX_LABELS, MAX_UID, distinct_color
 from ..blender_addon.document import tree
 from ..blender_addon.properties import KIND_ITEMS
+from ..blender_addon.scene import collections
+
+PLACES = (
+    ("END", "Last", "After the other labels of its parent"),
+    ("SIBLING", "Beside", "Right after the active label, under the same parent"),
+    ("CHILD", "Below", "Below the active label"),
+)
 
 
 def find_label(own, uid):
@@ -15,8 +22,12 @@ def find_label(own, uid):
     return next((label for label in own.labels if label.uid == uid), None)
 
 
-def put_in_order(own, active_uid):
-    """Sort the labels depth first, choose one, and count the edit."""
+def put_in_order(own, active_uid, moved=None):
+    """Sort the labels depth first, choose one, count the edit and let the collections follow.
+
+    Args:
+        moved: labels that went away, each with the label that now has what was theirs, 0 for none.
+    """
     rows = [label.uid for label in own.labels]
     for place, (uid, _depth) in enumerate(tree.depth_first(own.labels)):
         now = rows.index(uid)
@@ -25,11 +36,16 @@ def put_in_order(own, active_uid):
             rows.insert(place, rows.pop(now))
     choose(own, active_uid)
     own.revision += 1
+    collections.mirror(own.id_data, moved)
 
 
 def choose(own, uid):
-    """Make a label the active one."""
+    """Make a label the active one, and let the list show it."""
     own.active_label = next((i for i, label in enumerate(own.labels) if label.uid == uid), 0)
+    above = set(tree.paths(own.labels).get(uid, ())[:-1])
+    for label in own.labels:
+        if label.uid in above:
+            label.expanded = True
 
 
 def add(own, name, parent=0, kind="class", color=None, thing=True, uid=0):
@@ -43,11 +59,42 @@ def add(own, name, parent=0, kind="class", color=None, thing=True, uid=0):
     return uid
 
 
+def unique_name(own, name):
+    """The name, or the first numbered form of it that no label has."""
+    return tree.unique_name(name, [label.name for label in own.labels])
+
+
+def refuse_more(operator, own, count, parent=0):
+    """Whether ``count`` labels more under a parent are too many; the person is told then."""
+    if len(own.labels) + count > MAX_LABELS or own.next_uid + count - 1 > MAX_UID:
+        operator.report({"ERROR"}, f"This scene has had as many labels as there can be ({MAX_LABELS} at a time).")
+    elif tree.too_deep(own.labels, 0, parent):
+        operator.report({"ERROR"}, f"A label tree has at most {tree.MAX_DEPTH} levels; put the label higher up.")
+    else:
+        return False
+    return True
+
+
+def drop_marks(own, uids):
+    """Remove the marks of some labels; how many they were."""
+    rows = [row for row, mark in enumerate(own.marks) if mark.label in uids]
+    for row in reversed(rows):
+        own.marks.remove(row)
+    return len(rows)
+
+
+def counted(number, what):
+    """``1 mark``, ``2 marks``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 class LabelOperator:
     """What the operators on one label share."""
 
     bl_options = {"REGISTER", "UNDO"}
-    uid: IntProperty(name="Label", description="Uid of the label; 0 means the active one", default=0, min=0)
+    uid: IntProperty(
+        name="Label", description="Uid of the label; 0 means the active one", default=0, min=0, options={"SKIP_SAVE"}
+    )
 
     @classmethod
     def poll(cls, context):
@@ -71,45 +118,84 @@ class CLICKFIELD_OT_add_label(bpy.types.Operator):
     bl_description = "Add a label"
     bl_options = {"REGISTER", "UNDO"}
 
-    name: StringProperty(name="Name", default="Label", maxlen=256)
-    kind: EnumProperty(name="Kind", items=KIND_ITEMS, default="class")
-    thing: BoolProperty(name="Thing", description="Connected pieces are separate objects", default=True)
-    parent: IntProperty(name="Parent", description="Uid of the parent, 0 for none", default=0, min=0)
-    as_child: BoolProperty(name="Below the Active Label", default=False)
+    name: StringProperty(name="Name", default="Label", maxlen=256, options={"SKIP_SAVE"})
+    kind: EnumProperty(name="Kind", items=KIND_ITEMS, default="class", options={"SKIP_SAVE"})
+    thing: BoolProperty(
+        name="Thing", description="Connected pieces are separate objects", default=True, options={"SKIP_SAVE"}
+    )
+    parent: IntProperty(
+        name="Parent", description="Uid of the parent, 0 for none", default=0, min=0, options={"SKIP_SAVE"}
+    )
+    place: EnumProperty(name="Place", items=PLACES, default="END", options={"SKIP_SAVE"})
     color: FloatVectorProperty(
-        name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, description="A distinct one if it is not given"
+        name="Color",
+        subtype="COLOR_GAMMA",
+        size=3,
+        min=0.0,
+        max=1.0,
+        description="A distinct one if it is not given",
+        options={"SKIP_SAVE"},
     )
 
     @classmethod
     def description(cls, context, properties):
         """One text per button."""
-        if properties.as_child:
-            return "Add a label below the active one"
-        return "Add a group, which holds other labels" if properties.kind == "group" else "Add a label"
+        if properties.place == "CHILD":
+            return "Add a label below the active one. Its marks stay, and say that something is somewhere below it"
+        if properties.kind == "group":
+            return "Add a group, which holds other labels"
+        return "Add a label" + (" after the active one" if properties.place == "SIBLING" else "")
+
+    def invoke(self, context, event):
+        """Ask for the name."""
+        return context.window_manager.invoke_props_dialog(self, width=260, confirm_text="Add")
+
+    def draw(self, context):
+        """The name, ready to be typed."""
+        self.layout.activate_init = True
+        self.layout.prop(self, "name", text="")
 
     def execute(self, context):
         """Add it and make it the active one."""
         own = context.scene.clickfield
         active = find_label(own, 0)
-        parent = active.uid if self.as_child and active is not None else self.parent
+        beside = active is not None and self.place == "SIBLING"
+        parent = self.parent
+        if active is not None and self.place != "END":
+            parent = active.parent if beside else active.uid
         if parent and find_label(own, parent) is None:
             self.report({"ERROR"}, f"There is no label with the id {parent} to put it under.")
             return {"CANCELLED"}
-        if len(own.labels) >= MAX_LABELS or own.next_uid > MAX_UID:
-            self.report({"ERROR"}, f"This scene has had as many labels as there can be ({MAX_LABELS} at a time).")
+        if refuse_more(self, own, 1, parent):
             return {"CANCELLED"}
-        name = tree.unique_name(self.name.strip() or "Label", [label.name for label in own.labels])
+        name = unique_name(own, self.name.strip() or "Label")
         color = tuple(self.color) if self.properties.is_property_set("color") else None
-        put_in_order(own, add(own, name, parent, self.kind, color, self.thing))
+        uid = add(own, name, parent, self.kind, color, self.thing)
+        if beside:
+            own.labels.move(len(own.labels) - 1, own.active_label + 1)
+        put_in_order(own, uid)
         return {"FINISHED"}
 
 
 class CLICKFIELD_OT_rename_label(bpy.types.Operator, LabelOperator):
     bl_idname = "clickfield.rename_label"
     bl_label = "Rename Label"
-    bl_description = "Give a label another name"
+    bl_description = "Give a label another name; Ctrl-click on its row does the same in place"
 
-    name: StringProperty(name="Name", maxlen=256)
+    name: StringProperty(name="Name", maxlen=256, options={"SKIP_SAVE"})
+
+    def invoke(self, context, event):
+        """Ask for the name."""
+        label = self.label(context)
+        if label is None:
+            return {"CANCELLED"}
+        self.uid, self.name = label.uid, label.name
+        return context.window_manager.invoke_props_dialog(self, width=260, confirm_text="Rename")
+
+    def draw(self, context):
+        """The name, ready to be typed."""
+        self.layout.activate_init = True
+        self.layout.prop(self, "name", text="")
 
     def execute(self, context):
         """Rename it."""
@@ -128,7 +214,20 @@ class CLICKFIELD_OT_color_label(bpy.types.Operator, LabelOperator):
     bl_label = "Color Label"
     bl_description = "Give a label another color"
 
-    color: FloatVectorProperty(name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0)
+    color: FloatVectorProperty(name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, options={"SKIP_SAVE"})
+
+    def invoke(self, context, event):
+        """Ask for the colour."""
+        label = self.label(context)
+        if label is None:
+            return {"CANCELLED"}
+        self.uid, self.color = label.uid, label.color
+        return context.window_manager.invoke_props_dialog(self, width=260, confirm_text="Color")
+
+    def draw(self, context):
+        """The colour wheel."""
+        self.layout.template_color_picker(self, "color", value_slider=True)
+        self.layout.prop(self, "color", text="")
 
     def execute(self, context):
         """Colour it."""
@@ -144,6 +243,15 @@ class CLICKFIELD_OT_choose_label(bpy.types.Operator, LabelOperator):
     bl_label = "Choose Label"
     bl_description = "Make this the label that clicks give"
 
+    missing: BoolProperty(name="Nothing Is Marked", options={"SKIP_SAVE", "HIDDEN"})
+
+    @classmethod
+    def description(cls, context, properties):
+        """For the warning in the list: what is missing."""
+        if properties.missing:
+            return "Nothing is marked as this label yet: click here to choose it, then on the scan with the Label tool"
+        return cls.bl_description
+
     def execute(self, context):
         """Make it active."""
         label = self.label(context)
@@ -153,76 +261,28 @@ class CLICKFIELD_OT_choose_label(bpy.types.Operator, LabelOperator):
         return {"FINISHED"}
 
 
-class CLICKFIELD_OT_remove_label(bpy.types.Operator, LabelOperator):
-    bl_idname = "clickfield.remove_label"
-    bl_label = "Remove Label"
-    bl_description = "Remove a label and its marks; what is below it moves up"
+class CLICKFIELD_OT_expand_label(bpy.types.Operator):
+    bl_idname = "clickfield.expand_label"
+    bl_label = "Expand or Collapse Label"
+    bl_description = "Show or hide what is below this label; with Shift everything below it"
+    bl_options = {"INTERNAL"}  # no undo step: it is how the list looks, not what it says
+
+    uid: IntProperty(name="Label", description="Uid of the label; 0 means all labels", min=0, options={"SKIP_SAVE"})
+    expand: BoolProperty(name="Expand", default=True, options={"SKIP_SAVE"})
+    deep: BoolProperty(name="With All Below", options={"SKIP_SAVE"})
+
+    def invoke(self, context, event):
+        """Shift means everything below."""
+        self.deep = self.deep or event.shift
+        return self.execute(context)
 
     def execute(self, context):
-        """Remove it."""
-        own = context.scene.clickfield
-        label = self.label(context)
-        if label is None:
-            return {"CANCELLED"}
-        uid, parent = label.uid, label.parent
-        row = next(i for i, other in enumerate(own.labels) if other.uid == uid)
-        for other in own.labels:
-            if other.parent == uid:
-                other.parent = parent
-        for index in reversed(range(len(own.marks))):
-            if own.marks[index].label == uid:
-                own.marks.remove(index)
-        own.labels.remove(row)
-        neighbour = own.labels[min(row, len(own.labels) - 1)].uid if len(own.labels) else 0
-        put_in_order(own, neighbour)
-        return {"FINISHED"}
-
-
-class CLICKFIELD_OT_move_label(bpy.types.Operator, LabelOperator):
-    bl_idname = "clickfield.move_label"
-    bl_label = "Move Label"
-    bl_description = "Put a label, with all below it, under another one"
-
-    parent: IntProperty(name="Parent", description="Uid of the new parent, 0 for none", default=0, min=0)
-
-    def execute(self, context):
-        """Move it to the end of its new siblings."""
-        own = context.scene.clickfield
-        label = self.label(context)
-        if label is None:
-            return {"CANCELLED"}
-        if self.parent and find_label(own, self.parent) is None:
-            self.report({"ERROR"}, f"There is no label with the id {self.parent} to put it under.")
-            return {"CANCELLED"}
-        if self.parent == label.uid or self.parent in tree.descendants(own.labels, label.uid):
-            self.report({"ERROR"}, f"{label.name} cannot be put below itself.")
-            return {"CANCELLED"}
-        label.parent = self.parent
-        put_in_order(own, label.uid)
-        return {"FINISHED"}
-
-
-class CLICKFIELD_OT_shift_label(bpy.types.Operator, LabelOperator):
-    bl_idname = "clickfield.shift_label"
-    bl_label = "Shift Label"
-    bl_description = "Move a label up or down among its siblings"
-
-    direction: EnumProperty(items=(("UP", "Up", "Towards the first"), ("DOWN", "Down", "Towards the last")))
-
-    def execute(self, context):
-        """Swap it with the next sibling in that direction."""
-        own = context.scene.clickfield
-        label = self.label(context)
-        if label is None:
-            return {"CANCELLED"}
-        uid = label.uid
-        rows = [i for i, other in enumerate(own.labels) if other.parent == label.parent]
-        place = next(k for k, row in enumerate(rows) if own.labels[row].uid == uid)
-        other = place + (1 if self.direction == "DOWN" else -1)
-        if not 0 <= other < len(rows):
-            return {"CANCELLED"}
-        own.labels.move(rows[place], rows[other])
-        put_in_order(own, uid)
+        """Show or hide it."""
+        labels = context.scene.clickfield.labels
+        below = tree.descendants(labels, self.uid) if self.deep or not self.uid else set()
+        for label in labels:
+            if label.uid == self.uid or label.uid in below:
+                label.expanded = self.expand
         return {"FINISHED"}
 
 
@@ -231,7 +291,5 @@ CLASSES = (
     CLICKFIELD_OT_rename_label,
     CLICKFIELD_OT_color_label,
     CLICKFIELD_OT_choose_label,
-    CLICKFIELD_OT_remove_label,
-    CLICKFIELD_OT_move_label,
-    CLICKFIELD_OT_shift_label,
+    CLICKFIELD_OT_expand_label,
 )

@@ -23,6 +23,7 @@ BLENDER = {
     "bpy_extras",
     "gpu_extras",
     "bl_ui",
+    "rna_keymap_ui",
     "addon_utils",
     "idprop",
 }

@@ -30,9 +30,9 @@ Arrays = dict[str, protocol.Array]
 class Message:
     """What came out of the backend.
 
-    ``type`` is "result", "error", "progress" or "event". ``id`` is the request's (0 for events), ``name`` its method
-    or the event's name. ``data`` is the result, ``{"code", "sentence", "detail"}``, ``{"fraction", "text"}`` or the
-    event's data.
+    ``type`` is "result", "error", "progress" or "event". ``id`` is the request's (of an event that during which it
+    happened, or 0), ``name`` its method or the event's name. ``data`` is the result, ``{"code", "sentence",
+    "detail"}``, ``{"fraction", "text"}`` or the event's data.
     """
 
     type: str
@@ -208,14 +208,16 @@ class BackendClient:
 
     def _understood(self, header: dict[str, Any], arrays: Arrays) -> Message | None:
         kind, number = header["type"], header.get("id", 0)
+        if type(number) is not int:
+            raise protocol.ProtocolError(f"message of type {kind[:40]!r} with the id {number!r:.40}")
         if kind == "error" and number == 0:  # of no request: it cannot start or go on
             self._fail(_typed(header, "sentence", str))
             return None
         if self.state is State.STARTING:
             return self._greeted(header)
         if kind == "event":
-            return Message(kind, 0, _typed(header, "event", str), _typed(header, "data", dict), arrays)
-        if kind not in ("result", "error", "progress") or type(number) is not int:
+            return Message(kind, number, _typed(header, "event", str), _typed(header, "data", dict), arrays)
+        if kind not in ("result", "error", "progress"):
             raise protocol.ProtocolError(f"message of type {kind[:40]!r}")
         if number not in self._pending:
             return None

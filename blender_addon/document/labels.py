@@ -25,7 +25,7 @@ def build(group: Any, revision: int) -> dict[str, Any]:
 
     Args:
         group: has ``labels`` (uid, name, parent, kind, thing, color) and ``marks`` (uid, label, sign, frame, u, v,
-            points with ``co``), as ``Scene.clickfield`` does.
+            points with ``co``, muted, local) and ``method``, as ``Scene.clickfield`` does.
         revision: number that the backend's answer will carry.
 
     Raises:
@@ -43,11 +43,12 @@ def build(group: Any, revision: int) -> dict[str, Any]:
         for label in group.labels
     ]
     marks = [_mark(mark) for mark in group.marks]
-    return checked_document({"revision": revision, "tree": tree, "marks": marks})
+    return checked_document({"revision": revision, "method": group.method, "tree": tree, "marks": marks})
 
 
 def _mark(mark: Any) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": mark.uid, "label": mark.label, "sign": mark.sign}
+    entry |= {"muted": bool(mark.muted), "local": bool(mark.local)}
     if mark.frame:
         entry.update(frame=mark.frame, u=mark.u, v=mark.v)
     if len(mark.points):
@@ -56,8 +57,8 @@ def _mark(mark: Any) -> dict[str, Any]:
 
 
 def digest(document: dict[str, Any]) -> str:
-    """SHA-256 of what the document says: equal for equal labels and marks, whatever the revision."""
-    said = {"tree": document["tree"], "marks": document["marks"]}
+    """SHA-256 of what the document says: equal for equal labels, marks and method, whatever the revision."""
+    said = {key: document[key] for key in ("method", "tree", "marks")}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -105,8 +106,9 @@ def load(path: Path) -> dict[str, Any]:
 def save(document: dict[str, Any], path: Path) -> None:
     """Write a checked document for other programs, colours as ``#rrggbb``. Raises OSError."""
     tree = [{**node, "color": hex_color(node["color"])} for node in document["tree"]]
-    marks = [{k: v for k, v in mark.items() if v not in (None, [])} for mark in document["marks"]]
-    text = json.dumps({"version": VERSION, "tree": tree, "marks": marks}, indent=1, ensure_ascii=False)
+    marks = [{k: v for k, v in mark.items() if v not in (None, []) and v is not False} for mark in document["marks"]]
+    said = {"version": VERSION, "method": document["method"], "tree": tree, "marks": marks}
+    text = json.dumps(said, indent=1, ensure_ascii=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -29,6 +29,9 @@ def assemble(scene: bpy.types.Scene, capture: dict[str, Any], path: str, options
         setattr(own, name, value or "" if name == "depth_encoding" else value)
     top = _collection(f"Capture {capture['name']}", capture_id, scene.collection)
     body = scan.new_scan(top, f"Scan {capture['name']}", capture_id)
+    body.scale = (1 / capture.get("scale", 1.0),) * 3  # what is huge or tiny is worked on at another size
+    if not capture["frames"]:
+        return
     keyframes = _collection("Keyframes", capture_id, top)
     cameras.build_path(keyframes, capture["frames"], capture_id, body)
     yield

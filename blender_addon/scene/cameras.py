@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import bpy
+import numpy as np
 from mathutils import Matrix
+
+from .best_view import Lenses
 
 SENSOR = 36.0  # mm; enlarged for lenses under Blender's minimum of 1 mm
 PICTURES_IN_MEMORY = 4
@@ -84,6 +87,17 @@ def description(camera: bpy.types.Object) -> dict[str, Any]:
     }
 
 
+def lenses(cameras: list[bpy.types.Object]) -> Lenses:
+    """The cameras of keyframes as arrays, relative to the capture that carries them."""
+    described = [description(camera) for camera in cameras]
+
+    def column(*keys: str) -> np.ndarray:
+        return np.array([[one[key] for key in keys] for one in described], dtype=np.float64).reshape(-1, len(keys))
+
+    poses = np.array([one["camera_to_scene"] for one in described], dtype=np.float64).reshape(-1, 4, 4)
+    return Lenses(column("width", "height"), column("fx", "fy"), column("cx", "cy"), poses)
+
+
 def build_path(
     collection: bpy.types.Collection, frames: list[dict[str, Any]], capture_id: str, parent: bpy.types.Object | None
 ) -> bpy.types.Object:
@@ -137,7 +151,7 @@ def _load(data: bpy.types.Camera, path: str) -> str | None:
         return f"The picture {os.path.basename(path)} of this keyframe cannot be read."
     background = data.background_images.new()
     background.image = image
-    background.alpha, background.display_depth, background.frame_method = 0.5, "FRONT", "STRETCH"
+    background.alpha, background.display_depth, background.frame_method = 1.0, "FRONT", "STRETCH"
     data.show_background_images = True
     return None
 
@@ -151,3 +165,16 @@ def drop_picture(camera: bpy.types.Object) -> None:
     for image in images:
         if not image.users:
             bpy.data.images.remove(image)
+
+
+def let_go_of_pictures(scene: bpy.types.Scene) -> None:
+    """Take every keyframe's background away, before undo or redo exchanges the datablocks.
+
+    Pictures come and go with the view, which is no undo step. A camera that is the same in both states is kept by
+    Blender as it is, and must not point to an image of which the other state knows nothing.
+    """
+    for camera in scene.objects:
+        if camera.clickfield.role == "CAMERA" and camera.data and len(camera.data.background_images):
+            for entry in camera.data.background_images:
+                entry.image = None
+            camera.data.background_images.clear()

@@ -16,10 +16,9 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from . import scan
+from .collections import Folders, new_root, results_collection
 from .materials import scan_material
 
-RESULTS_OF = "clickfield_objects"  # custom property of the top collection: id of the capture
-LABEL = "clickfield_label"  # custom property of the collections below: uid of the label
 TO_OBJECT = "scan_to_object"
 REPORT = "clickfield_report"  # custom property of the top collection: what was left out, one sentence per line
 
@@ -34,13 +33,13 @@ def build_objects(
         arrays: for thing i ``o<i>.positions`` (n, 3) float32 relative to its origin, ``.faces`` (m, 3) int32,
             ``.colors`` (n, 3) uint8, ``.confidence`` (n,) uint8 and ``.preview`` (s, s, 4) uint8, top row first.
     """
-    root = results_collection(scene, capture_id) or _new_root(scene, capture_id)
+    root = results_collection(scene, capture_id) or new_root(scene, capture_id)
     remove_objects(scene, capture_id)
     yield False
     body = scan.find_scan(scene, capture_id)
     placement = body.matrix_world.copy() if body else Matrix.Identity(4)
     colors = {node.uid: tuple(node.color) for node in scene.clickfield.labels}
-    folders = _Folders(root, scene)
+    folders = Folders(root, scene)
     material = None
     with ThreadPoolExecutor(1) as pool:
         coming = _topology(pool, arrays, 0) if things else None
@@ -84,21 +83,6 @@ def _material(scene: bpy.types.Scene) -> bpy.types.Material:
     material = scan_material()
     material.name = f"{scene.clickfield.capture_name or 'Scan'} Objects"
     return material
-
-
-def results_collection(scene: bpy.types.Scene, capture_id: str) -> bpy.types.Collection | None:
-    """The top collection of a capture's separated objects."""
-    for collection in scene.collection.children_recursive:
-        if collection.get(RESULTS_OF) == capture_id:
-            return collection
-    return None
-
-
-def _new_root(scene: bpy.types.Scene, capture_id: str) -> bpy.types.Collection:
-    root = bpy.data.collections.new(f"Objects {scene.clickfield.capture_name}".strip())
-    root[RESULTS_OF] = capture_id
-    scene.collection.children.link(root)
-    return root
 
 
 def separated_objects(scene: bpy.types.Scene, capture_id: str) -> list[bpy.types.Object]:
@@ -147,45 +131,6 @@ def remove_objects(scene: bpy.types.Scene, capture_id: str) -> None:
         for material in materials:
             if not material.users:
                 bpy.data.materials.remove(material)
-
-
-class _Folders:
-    """Collections below the top one, one per label that has objects or children with objects."""
-
-    def __init__(self, root: bpy.types.Collection, scene: bpy.types.Scene):
-        self._root = root
-        self._nodes = {node.uid: (node.name, node.parent) for node in scene.clickfield.labels}
-        self._known = {child[LABEL]: child for child in root.children_recursive if LABEL in child}
-        self._placed: set[int] = set()
-
-    def of(self, uid: int) -> bpy.types.Collection:
-        """The label's collection, made or moved to where the tree has it now."""
-        if uid not in self._nodes:  # the label went away while its objects were made
-            return self._root
-        if uid not in self._placed:
-            self._placed.add(uid)
-            name, parent = self._nodes[uid]
-            self._place(uid, name, self.of(parent))
-        return self._known[uid]
-
-    def _place(self, uid: int, name: str, parent: bpy.types.Collection) -> None:
-        folder = self._known.get(uid)
-        if folder is None:
-            folder = self._known[uid] = bpy.data.collections.new(name)
-            folder[LABEL] = uid
-        elif folder.name.rpartition(".")[0] != name and folder.name != name:
-            folder.name = name
-        for holder in (self._root, *self._root.children_recursive):
-            if holder != parent and holder.children.get(folder.name) == folder:
-                holder.children.unlink(folder)
-        if parent.children.get(folder.name) != folder:
-            parent.children.link(folder)
-
-    def drop_empty(self) -> None:
-        """Remove collections of labels that have no objects any more."""
-        for folder in reversed(self._root.children_recursive):
-            if LABEL in folder and not folder.objects and not folder.children:
-                bpy.data.collections.remove(folder)
 
 
 def set_preview(item: bpy.types.Object, picture: np.ndarray) -> None:

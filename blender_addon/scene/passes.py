@@ -17,7 +17,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import cameras, scan
+from . import cameras, scan, shades
 from .pixels import read_exr, write_png
 
 LABEL_AOV, PHOTO_AOV = "Label", "Photo"
@@ -211,7 +211,7 @@ def write_render(made: LabelRender, folder: Path, name: str, colors: dict[int, S
     """
     labels = made.labels.ravel()
     sure = np.full(len(labels), 255, np.uint8)
-    painted = scan.label_colors(labels, sure, made.photo.reshape(-1, 3), colors)[:, :3]
+    painted = shades.label_colors(labels, sure, made.photo.reshape(-1, 3), colors)
     painted = np.where(made.depth.ravel()[:, None] > 0, painted, 0.0).reshape(made.photo.shape)
     pictures = {
         f"{name}.labels.png": made.labels,

@@ -1,23 +1,22 @@
 """The scan: the fused mesh of a capture with its photo colours, labels and confidence as point attributes.
 
 Attributes: ``label`` INT (uid, 0 = none), ``confidence`` FLOAT 0..1, ``Color`` BYTE_COLOR (the photos), ``Label Color``
-BYTE_COLOR (what the labels say, painted over the darkened photos). Topology is written through the mesh's built-in
-attributes, which are copied as blocks of memory; the loop properties go element by element and take 100 times longer.
+FLOAT_COLOR (what the person wants to see of the labels). Floats are copied as a block of memory; bytes, like the loop
+properties, go element by element and take 30 times longer, which a colour that changes at every click cannot afford.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
+from . import shades
 from .materials import scan_material
 
 PHOTO, LABELS = "Color", "Label Color"
-UNLABELLED_DARK, UNLABELLED_BASE = 0.55, 0.08  # grey of a surface without a label, from its photo luminance
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,13 @@ def fill(mesh: bpy.types.Mesh, made: Topology) -> Iterator[None]:
     yield
     mesh.polygons.foreach_set("loop_start", np.arange(0, made.faces.size, 3, dtype=np.int32))
     yield
-    for name, kind in (("label", "INT"), ("confidence", "FLOAT"), (PHOTO, "BYTE_COLOR"), (LABELS, "BYTE_COLOR")):
+    for name, kind in (("label", "INT"), ("confidence", "FLOAT"), (PHOTO, "BYTE_COLOR"), (LABELS, "FLOAT_COLOR")):
         mesh.attributes.new(name, kind, "POINT")
     photo = with_alpha(made.colors.astype(np.float32) / 255)
     mesh.attributes[PHOTO].data.foreach_set("color_srgb", photo.ravel())
     yield
-    grey = with_alpha(np.repeat(unlabelled_grey(made.colors)[:, None], 3, axis=1))
-    mesh.attributes[LABELS].data.foreach_set("color_srgb", grey.ravel())
+    grey = shades.linear(shades.unlabelled_grey(made.colors))
+    mesh.attributes[LABELS].data.foreach_set("color", with_alpha(np.repeat(grey[:, None], 3, axis=1)).ravel())
     show_colors(mesh, PHOTO)
     yield
     mesh.update()
@@ -111,53 +110,17 @@ def with_alpha(rgb: np.ndarray) -> np.ndarray:
     return rgba
 
 
-def unlabelled_grey(photo: np.ndarray) -> np.ndarray:
-    """(V, 3) uint8 photo colours as the (V,) float32 dark grey of an unlabelled surface."""
-    return (photo @ (LUMINANCE * np.float32(UNLABELLED_DARK / 255))) + np.float32(UNLABELLED_BASE)
-
-
-def shaded_colors(
-    labels: np.ndarray, confidence: np.ndarray, grey: np.ndarray, colors: Mapping[int, tuple[float, float, float]]
-) -> np.ndarray:
-    """What `Label Color` shows: the label's colour, shaded by the photo and paler where it is less certain.
+def paint(
+    mesh: bpy.types.Mesh, labels: np.ndarray, confidence: np.ndarray, photo: np.ndarray, colors: shades.Colors
+) -> None:
+    """Label a mesh and show it, at once. Raises ValueError when the numbers of vertices differ.
 
     Args:
-        labels: (V,) uids, 0 = none. confidence: (V,) uint8. grey: (V,) float32 of `unlabelled_grey`.
-        colors: sRGB colour 0..1 of each uid; uids that are not in it count as unlabelled.
-
-    Returns:
-        (V, 4) float32 sRGB.
+        labels: (V,) uint16. confidence: (V,) uint8. photo: (V, 3) uint8. colors: of `shades.label_colors`.
     """
-    table = np.zeros((4, max(int(labels.max(initial=0)), *colors, 0) + 1), dtype=np.float32)
-    for uid, color in colors.items():
-        table[:, uid] = (*color, 1.0)
-    strength = (0.65 + 0.35 * np.arange(256, dtype=np.float32) / 255)[confidence]
-    weight = table[3][labels] * strength
-    rest = grey * (1 - weight)
-    weight *= 0.85 + 0.5 * (grey - UNLABELLED_BASE)
-    rgba = np.ones((len(labels), 4), dtype=np.float32)
-    for channel in range(3):
-        np.minimum(rest + weight * table[channel][labels], 1.0, out=rgba[:, channel])
-    return rgba
-
-
-def label_colors(
-    labels: np.ndarray, confidence: np.ndarray, photo: np.ndarray, colors: Mapping[int, tuple[float, float, float]]
-) -> np.ndarray:
-    """`shaded_colors` from (V, 3) uint8 photo colours."""
-    return shaded_colors(labels, confidence, unlabelled_grey(photo), colors)
-
-
-def paint(
-    mesh: bpy.types.Mesh,
-    labels: np.ndarray,
-    confidence: np.ndarray,
-    photo: np.ndarray,
-    colors: Mapping[int, tuple[float, float, float]],
-) -> None:
-    """Label a mesh and show it, at once. Raises ValueError when the numbers of vertices differ."""
     write_labels(mesh, labels, confidence)
-    write_label_colors(mesh, label_colors(labels, confidence, photo, colors))
+    painted = shades.linear(shades.label_colors(labels, confidence, photo, colors))
+    write_label_colors(mesh, with_alpha(painted))
 
 
 def write_labels(mesh: bpy.types.Mesh, labels: np.ndarray, confidence: np.ndarray) -> None:
@@ -170,8 +133,10 @@ def write_labels(mesh: bpy.types.Mesh, labels: np.ndarray, confidence: np.ndarra
 
 
 def write_label_colors(mesh: bpy.types.Mesh, rgba: np.ndarray) -> None:
-    """Write (V, 4) float32 sRGB as what the scan shows of its labels."""
-    attribute(mesh, LABELS, "BYTE_COLOR").foreach_set("color_srgb", rgba.ravel())
+    """Write (V, 4) float32 linear light as what the scan shows of its labels. Raises ValueError for another V."""
+    if len(rgba) != len(mesh.vertices):
+        raise ValueError(f"{len(rgba)} colours for {len(mesh.vertices)} vertices")
+    attribute(mesh, LABELS, "FLOAT_COLOR").foreach_set("color", rgba.ravel())
     mesh.update_tag()
 
 

@@ -5,11 +5,13 @@ import shutil
 import signal
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
+from bl_ext.dev.clickfield.blender_addon import formats
 from bl_ext.dev.clickfield.blender_addon.scene import cameras, scan
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -224,6 +226,114 @@ def test_importing_again_replaces(imported, live, own):
     assert len(cameras.capture_cameras(bpy.context.scene, own.capture_id)) == len(shots) // 2
     assert len([o for o in bpy.context.scene.objects if o.clickfield.role == "SCAN"]) == 1
     assert len([c for c in bpy.data.collections if c.name.startswith("Capture ")]) == 1
+
+
+def test_failed_import_leaves_the_capture_that_is_there(imported, live, own):
+    """The same folder with a depth range that leaves nothing: the person is told, and nothing is lost."""
+    folder, shots = imported
+    mark_walls()
+    before, capture = settled(live), own.capture_id
+    ops.import_capture(filepath=str(folder / "transforms.json"), depth_max=0.02)
+    waited(live, lambda: not live.session().importing)
+    state = bpy.context.window_manager.clickfield
+    assert state.problem.endswith(".") and own.capture_id == capture
+    assert len(cameras.capture_cameras(bpy.context.scene, capture)) == len(shots) and len(own.marks) == 2
+    assert np.array_equal(scan.read_labels(the_scan().data)[0], before[0])
+    ops.add_mark(label=1, location=(-0.3, -0.5, -1.25))
+    ops.remove_mark()
+    after = settled(live)
+    assert np.array_equal(after[0], before[0]) and np.array_equal(after[1], before[1])
+
+
+def test_import_is_one_undo_step(room, live, own):
+    bpy.ops.ed.undo_push(message="empty")
+    ops.import_capture(filepath=str(room[0]))
+    waited(live, lambda: not live.session().importing)
+    assert own.capture_id
+    bpy.ops.ed.undo()
+    assert own.capture_id == "" and not [o for o in bpy.context.scene.objects if o.clickfield.role != "NONE"]
+    bpy.ops.ed.redo()
+    assert own.capture_id and the_scan() is not None
+
+
+def test_undo_while_a_capture_is_built_goes_on_building(room, live, own):
+    bpy.ops.ed.undo_push(message="empty")
+    bpy.ops.object.empty_add()
+    bpy.ops.ed.undo_push(message="empty object")
+    ops.import_capture(filepath=str(room[0]))
+    waited(live, lambda: own.capture_id != "")
+    bpy.ops.ed.undo()
+    assert not len(bpy.context.scene.objects) or own.capture_id
+    waited(live, lambda: not live.session().importing)
+    assert the_scan() is not None and len(the_scan().data.vertices) > 1000
+    assert len([o for o in bpy.context.scene.objects if o.clickfield.role == "SCAN"]) == 1
+
+
+def test_views_undo_and_redo_keep_blender_alive(imported, live, own):
+    """Pictures come and go with the view, between undo steps."""
+    scene = bpy.context.scene
+    made = [camera.clickfield.frame for camera in cameras.capture_cameras(scene, own.capture_id)]
+    ops.add_label(name="a")
+    for frame in (made[0], made[5]):
+        ops.view_frame(frame=frame)
+        live.pump()
+        ops.add_mark(label=1, frame=frame, u=50, v=50)
+        bpy.ops.ed.undo_push(message="mark")
+    ops.view_frame(frame=made[8])
+    live.pump()
+    for step in (bpy.ops.ed.undo, bpy.ops.ed.redo, bpy.ops.ed.undo, bpy.ops.ed.redo):
+        step()
+        live.pump()
+        camera = bpy.context.scene.camera
+        assert [entry.image.name for entry in camera.data.background_images if entry.image]
+    assert len(own.marks) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("transforms.json", '{"frames": []}', "nerfstudio transforms.json"),
+        ("rgb.txt", "# x", "TUM RGB-D"),
+        ("scan.sens", "x", "ScanNet .sens"),
+        ("info.json", "{}", ""),
+        ("notes.txt", "x", ""),
+        ("broken.json", "{", ""),
+    ],
+)
+def test_format_of_a_dropped_file(tmp_path, name, content, found):
+    path = tmp_path / name
+    path.write_text(content)
+    assert formats.seen(path) == found
+
+
+@pytest.mark.parametrize(
+    ("inside", "found"),
+    [
+        ("scan/keyframes/images/1.jpg", "Polycam raw data (archive)"),
+        ("room/transforms.json", "nerfstudio transforms.json (archive)"),
+        ("rgbd/0.jpg", "Record3D (archive)"),
+        ("holiday/1.jpg", ""),
+    ],
+)
+def test_format_of_a_dropped_archive(tmp_path, inside, found):
+    path = tmp_path / "capture.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(inside, "x")
+    assert formats.seen(path) == found
+    path.write_bytes(b"PK rubbish")
+    assert formats.seen(path) == ""
+
+
+def test_scanner_app_is_known_by_the_files_beside(tmp_path):
+    (tmp_path / "info.json").write_text("{}")
+    (tmp_path / "frame_00000.json").write_text("{}")
+    assert formats.seen(tmp_path / "info.json") == "3D Scanner App"
+
+
+def test_files_of_all_formats_can_be_dropped():
+    handler = bpy.types.CLICKFIELD_FH_capture
+    assert handler.bl_import_operator == "clickfield.import_capture"
+    assert {".json", ".r3d", ".sens", ".txt", ".zip"} <= set(handler.bl_file_extensions.split(";"))
 
 
 def test_bad_captures_are_one_sentence_and_leave_nothing(live, own, tmp_path):

@@ -43,12 +43,11 @@ def test_pixel_is_kept_as_it_is(prepared):
     assert (mark.frame, mark.u, mark.v, mark.sign, len(mark.points)) == ("000012", 17.25, 3.5, -1, 0)
 
 
-def test_active_label_is_the_default_and_a_group_is_refused(prepared):
-    with pytest.raises(RuntimeError, match="things is a group; choose a label inside it"):
-        ops.add_mark(location=(0, 0, 0))
+def test_active_label_is_the_default_and_may_be_a_group(prepared):
+    ops.add_mark(location=(0, 0, 0))
     ops.choose_label(uid=1)
     ops.add_mark(location=(0, 0, 0))
-    assert prepared.marks[0].label == 1
+    assert [mark.label for mark in prepared.marks] == [2, 1]
 
 
 def test_mark_without_a_place_is_refused(prepared):

@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.clickfield.blender_addon.scene import picking, scan
+from bl_ext.dev.clickfield.blender_addon.scene import picking, scan, shades
 
 GREY = 128
 
@@ -58,7 +58,7 @@ def test_labels_are_painted_and_read_back_bit_for_bit():
     assert np.array_equal(back[0], labels) and np.array_equal(back[1], confidence)
     kinds = {a.name: (a.data_type, a.domain) for a in made.data.attributes}
     assert kinds["label"] == ("INT", "POINT") and kinds["confidence"] == ("FLOAT", "POINT")
-    assert kinds["Color"] == kinds["Label Color"] == ("BYTE_COLOR", "POINT")
+    assert kinds["Color"] == ("BYTE_COLOR", "POINT") and kinds["Label Color"] == ("FLOAT_COLOR", "POINT")
 
 
 def test_paint_refuses_another_number_of_vertices():
@@ -69,13 +69,13 @@ def test_paint_refuses_another_number_of_vertices():
 
 def test_label_colours_are_told_apart_and_the_rest_is_grey():
     photo = np.full((3, 3), 200, np.uint8)
-    rgba = scan.label_colors(
+    rgb = shades.label_colors(
         np.array([0, 2, 9], np.uint16), np.array([255, 255, 255], np.uint8), photo, {2: (1.0, 0.0, 0.0)}
     )
-    assert np.ptp(rgba[0, :3]) == 0 and np.array_equal(rgba[0], rgba[2])  # 9 is not in the tree any more
-    assert rgba[1, 0] > 3 * rgba[1, 1] and rgba[:, 3].min() == 1
-    pale = scan.label_colors(np.array([2], np.uint16), np.array([0], np.uint8), photo[:1], {2: (1.0, 0.0, 0.0)})
-    assert np.ptp(pale[0, :3]) < np.ptp(rgba[1, :3])
+    assert np.ptp(rgb[0]) == 0 and np.array_equal(rgb[0], rgb[2])  # 9 is not in the tree any more
+    assert rgb[1, 0] > 3 * rgb[1, 1]
+    pale = shades.label_colors(np.array([2], np.uint16), np.array([0], np.uint8), photo[:1], {2: (1.0, 0.0, 0.0)})
+    assert np.ptp(pale[0]) < np.ptp(rgb[1])
 
 
 def test_attribute_of_a_wrong_type_is_replaced():

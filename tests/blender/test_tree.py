@@ -33,7 +33,7 @@ def test_children_stand_below_their_parents(own):
     add("furniture", kind="group")
     add("wall")
     add("chair", parent=1)
-    add("seat", as_child=True)
+    add("seat", place="CHILD")
     assert rows(own) == [("furniture", 1, 0), ("chair", 3, 1), ("seat", 4, 3), ("wall", 2, 0)]
     assert own.labels[own.active_label].name == "seat"
 

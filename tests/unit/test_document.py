@@ -10,9 +10,10 @@ from clickfield.blender_addon.document import labels, tree
 def scene(**changes):
     wall = Group(uid=1, name="wall", parent=0, kind="class", thing=False, color=(1.0, 0.5, 0.25))
     sofa = Group(uid=7, name="sofa", parent=1, kind="class", thing=True, color=(0.0, 0.0, 1.0))
-    in_frame = Group(uid=1, label=1, sign=1, frame="000003", u=12.5, v=7.0, points=[])
-    on_surface = Group(uid=2, label=7, sign=-1, frame="", u=0.0, v=0.0, points=[Group(co=(1.0, 2.0, 3.0))])
-    return Group(**({"labels": [wall, sofa], "marks": [in_frame, on_surface]} | changes))
+    place = Group(co=(1.0, 2.0, 3.0))
+    in_frame = Group(uid=1, label=1, sign=1, frame="000003", u=12.5, v=7.0, points=[], muted=False, local=False)
+    on_surface = Group(uid=2, label=7, sign=-1, frame="", u=0.0, v=0.0, points=[place], muted=False, local=False)
+    return Group(**({"labels": [wall, sofa], "marks": [in_frame, on_surface], "method": "combined"} | changes))
 
 
 def test_document_says_what_the_groups_say():
@@ -39,6 +40,20 @@ def test_digest_depends_on_content_alone():
     assert first != labels.digest(labels.build(changed, 1))
 
 
+@pytest.mark.parametrize("field", ["muted", "local"])
+def test_digest_depends_on_what_a_mark_may_teach(field):
+    changed = scene()
+    setattr(changed.marks[1], field, True)
+    assert labels.build(changed, 1)["marks"][1][field] is True
+    assert labels.digest(labels.build(changed, 1)) != labels.digest(labels.build(scene(), 1))
+
+
+def test_digest_depends_on_the_method():
+    changed = scene(method="marks-only")
+    assert labels.build(changed, 1)["method"] == "marks-only"
+    assert labels.digest(labels.build(changed, 1)) != labels.digest(labels.build(scene(), 1))
+
+
 def test_points_go_to_the_scene_and_pixels_stay():
     turned = [0, -2, 0, 10, 2, 0, 0, 20, 0, 0, 2, 30, 0, 0, 0, 1]
     made = labels.build(scene(), 3)
@@ -63,10 +78,13 @@ def test_mark_on_a_missing_label_is_named():
 
 def test_file_round_trip_is_exact(tmp_path):
     path = tmp_path / "ünï labels.json"
-    made = labels.build(scene(), 0)
+    whole = scene(method="marks-only-tree")
+    whole.marks[0].u = 0.0
+    whole.marks[0].muted = whole.marks[1].local = True
+    made = labels.build(whole, 0)
     labels.save(made, path)
     back = labels.load(path)
-    assert back["marks"] == made["marks"]
+    assert back["marks"] == made["marks"] and back["method"] == "marks-only-tree"
     assert [(n["uid"], n["name"], n["parent"], n["kind"], n["thing"]) for n in back["tree"]] == [
         (n["uid"], n["name"], n["parent"], n["kind"], n["thing"]) for n in made["tree"]
     ]
@@ -80,7 +98,9 @@ def test_document_without_version_is_the_documented_form(tmp_path):
     path.write_text(
         json.dumps({"tree": [{"uid": 3, "name": "a"}], "marks": [{"label": 3, "frame": "f", "u": 1, "v": 2}]})
     )
-    assert labels.load(path)["marks"][0]["id"] == 1
+    back = labels.load(path)
+    (mark,) = back["marks"]
+    assert (mark["id"], mark["muted"], mark["local"], back["method"]) == (1, False, False, "combined")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,18 @@ def shots(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def blender(tools, tmp_path_factory):
     """Blender with a fresh profile in which the freshly built zip was installed and enabled from the command line."""
+    with windowed(tmp_path_factory.mktemp("blender")) as window:
+        yield window
+
+
+@contextmanager
+def windowed(folder: Path):
+    """The same for other users: everything that is made lies in ``folder``."""
+    tools = Path(os.environ["CLICKFIELD_GUI_TOOLS"])
     suite = os.environ.get("CLICKFIELD_GUI_SUITE", "sid")
-    home = tmp_path_factory.mktemp("home")
-    package = _module("build_zip", ROOT / "scripts" / "build_zip.py").build(tmp_path_factory.mktemp("dist"))
+    home = folder / "home"
+    home.mkdir()
+    package = _module("build_zip", ROOT / "scripts" / "build_zip.py").build(folder / "dist")
     install = ["--command", "extension", "install-file", "-r", "user_default", "--enable", str(package)]
     command = [str(tools / "gui-blender"), "-s", suite, "-n", "-H", str(home), "--", *install]
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=180, check=False)
