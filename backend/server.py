@@ -137,6 +137,7 @@ class _Session:
         self._open: set[int] = set()  # ids of requests that have arrived and have no answer yet
         self._cancelled: set[int] = set()
         self._ended = False
+        self._serving = 0  # id of the request being answered, 0 between requests
         self.code = 0  # what the process exits with
         self.finished = threading.Event()
 
@@ -219,6 +220,7 @@ class _Session:
                 raise UserError("superseded", "A newer label document has arrived.")
             if number in self._cancelled:
                 raise Cancelled
+            self._serving = number
             result, result_arrays = workspace.handle(method, params, arrays, self._progress(number))
             self._answer(number, result, result_arrays)
         except Exception as error:
@@ -228,6 +230,8 @@ class _Session:
                 log.error("%s: %s\n%s", method, fields["sentence"], fields["detail"])
             self._forget(number)
             self.send({"type": "error", "id": number, **fields})
+        finally:
+            self._serving = 0
         log.info("request %d %s: %s in %.3f s", number, method, outcome, time.monotonic() - started)
 
     def _superseded(self) -> bool:
@@ -256,8 +260,8 @@ class _Session:
         return progress
 
     def emit(self, event: str, data: dict, arrays: Arrays) -> None:
-        """Send an event that nobody asked for."""
-        self.send({"type": "event", "event": event, "data": data}, arrays)
+        """Send an event; its id is that of the request during which it happens, 0 for one that nobody asked for."""
+        self.send({"type": "event", "id": self._serving, "event": event, "data": data}, arrays)
 
     def _answer(self, number: int, result: dict, arrays: Arrays | None = None) -> None:
         buffers = protocol.encode_message({"type": "result", "id": number, "result": result}, arrays)

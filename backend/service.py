@@ -8,18 +8,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import devices, protocol
+from .asking import Query
+from .bare_surface import BareWorkspace, is_bare, mesh_in_request
 from .captures.capture import Capture, Frame, Intrinsics
 from .captures.detect import ImportOptions
 from .errors import UserError
 from .images import write_image
+from .labelling import Labelling, Status
+from .labels.queries import MEASURES
 from .store import Store
-from .workspace import Labelling, Status, Workspace
+from .surface.surface import Surface
+from .workspace import Workspace
 
 Arrays = dict[str, protocol.Array]
 Progress = Callable[[float, str], None]
@@ -46,6 +52,10 @@ class Service:
             "open": self._open,
             "document": self._document,
             "pick": self._pick,
+            "uncertainty": self._uncertainty,
+            "ask": self._ask,
+            "effects": self._effects,
+            "keyframe": self._keyframe,
             "separate": self._separate,
             "views": self._views,
             "status": self._status,
@@ -56,9 +66,11 @@ class Service:
 
     def handle(self, method: str, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
         """Answer one request. Raises UserError, Cancelled."""
-        if method not in self._methods:
+        if method not in (*self._methods, "open_mesh"):
             raise UserError("unknown_method", f"The backend does not know the request {method!r}; update the backend.")
         try:
+            if method == "open_mesh":
+                return self._open_mesh(params, arrays, progress)
             return self._methods[method](params, progress)
         except protocol.DocumentError as error:
             raise UserError("bad_document", str(error)) from error
@@ -82,16 +94,35 @@ class Service:
         self.close()
         path = Path(_text(params, "path"))
         options = ImportOptions(**{k: v for k, v in (params.get("options") or {}).items() if v is not None})
+        started = time.perf_counter()
+        workspace, store = self._new(BareWorkspace if is_bare(path) else Workspace, params)
+        surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, store, workspace))
+        return self._opened_surface(workspace, surface, started)
+
+    def _open_mesh(self, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
+        self.close()
+        started = time.perf_counter()
+        scanned = mesh_in_request(params, arrays)
+        workspace, store = self._new(BareWorkspace, params)
+        known_as = str(params.get("id") or "")
+        surface = workspace.take(
+            scanned, progress, lambda capture: self._on_capture(capture, store, workspace), known_as
+        )
+        return self._opened_surface(workspace, surface, started)
+
+    def _new(self, kind: type[Workspace], params: dict) -> tuple[Workspace, Store]:
         store = Store(Path(params["cache"])) if params.get("cache") else Store()
-        workspace = Workspace(
+        workspace = kind(
             device=params.get("device") or self._device,
             store=store,
             on_status=self._on_status,
             on_labels=self._on_labels,
             on_problem=self._on_problem,
         )
-        started = time.perf_counter()
-        surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, store))
+        return workspace, store
+
+    def _opened_surface(self, workspace: Workspace, surface: Surface, started: float) -> tuple[dict, Arrays]:
+        workspace.prepare_questions()
         self._workspace = workspace
         result = {
             "id": workspace.capture.fingerprint,
@@ -108,7 +139,7 @@ class Service:
             "colors": packed(surface.colors.astype(np.uint8)),
         }
 
-    def _on_capture(self, capture: Capture, store: Store) -> None:
+    def _on_capture(self, capture: Capture, store: Store, workspace: Workspace) -> None:
         frames = [
             {
                 "name": frame.name,
@@ -132,6 +163,7 @@ class Service:
             "left_out": [{"name": one.name, "reason": one.reason} for one in capture.left_out],
             "notes": list(capture.notes),
             "scene_from_world": capture.scene_from_world.ravel().tolist(),
+            "scale": workspace.scale,
         }
         self._emit("capture", data, {})
 
@@ -151,6 +183,36 @@ class Service:
     def _pick(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         frame, u, v = _text(params, "frame"), _number(params, "u"), _number(params, "v")
         return {"point": [float(c) for c in self._opened().pick(frame, u, v)]}, {}
+
+    def _uncertainty(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        unsure = self._opened().uncertainty(_measure(params), _level(params), progress)
+        return {}, {"uncertainty": packed(_bytes(unsure))}
+
+    def _ask(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        query = Query(
+            measure=_measure(params),
+            top=min(max(_number(params, "top") / 100, 0.0), 1.0),
+            seed=abs(int(_number(params, "seed"))),
+            level=_level(params),
+            skipped=_points(params, "skipped"),
+        )
+        question = self._opened().ask(query, progress)
+        return {
+            "frame": question.spot.frame,
+            "u": question.spot.u,
+            "v": question.spot.v,
+            "point": [float(c) for c in question.point],
+            "choices": [{"uid": uid, "probability": probability} for uid, probability in question.choices],
+        }, {}
+
+    def _effects(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        return {"effects": {str(mark): share for mark, share in self._opened().effects(progress).items()}}, {}
+
+    def _keyframe(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        wanted = set(params.get("want") or ["labels"])
+        view = self._opened().keyframe_view(self._opened().frame(_text(params, "frame")))
+        made = {"labels": view.labels, "confidence": _bytes(view.confidence)}
+        return {}, {name: packed(array) for name, array in made.items() if name in wanted}
 
     def _separate(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         result, previews = self._opened().separate(float(params.get("min_size", 0.04)), progress)
@@ -218,6 +280,8 @@ def _answer(labelling: Labelling) -> tuple[dict, Arrays]:
         ],
         "share": {str(uid): share for uid, share in labelling.shares.items()},
         "unsettled": labelling.unsettled,
+        "contradictions": [list(pair) for pair in labelling.contradictions],
+        "warning": asdict(labelling.warning) if labelling.warning else None,
     }
     return data, {"labels": packed(labelling.labels), "confidence": packed(_bytes(labelling.confidence))}
 
@@ -244,6 +308,24 @@ def _camera(entry: dict) -> tuple[Intrinsics, np.ndarray]:
     if matrix.size != 16 or not np.isfinite(matrix).all() or min(size.values()) < 1 or min(lens["fx"], lens["fy"]) <= 0:
         raise UserError("bad_camera", "A camera needs a size, focal lengths and a 4 x 4 camera_to_scene matrix.")
     return Intrinsics(**size, **lens), matrix.reshape(4, 4)
+
+
+def _measure(params: dict) -> str:
+    measure = params.get("measure", "entropy")
+    if measure not in MEASURES:
+        raise UserError("bad_request", f"There is no measure of uncertainty called {measure!r}.")
+    return measure
+
+
+def _level(params: dict) -> int:
+    return max(int(_number({"level": 0, **params}, "level")), 0)
+
+
+def _points(params: dict, key: str) -> np.ndarray:
+    points = np.array(params.get(key) or np.zeros((0, 3)), np.float64)
+    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise UserError("bad_request", f"{key!r} in the request is not a list of points.")
+    return points
 
 
 def _number(params: dict, key: str) -> float:

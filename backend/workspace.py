@@ -11,70 +11,45 @@ the thread that calls.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from . import devices
+from . import asking, devices
 from .captures.capture import Capture, Frame, Intrinsics, LeftOut
 from .captures.detect import ImportOptions, open_capture
 from .errors import Cancelled, UserError
+from .labelling import Labelling, Posteriors, Status, content, labelling
 from .labels.engine import LabelEngine, Prediction
-from .labels.placement import PlacedMark, place_marks
+from .labels.keyframes import KeyframeViews
+from .labels.placement import place_marks
 from .labels.student import Student
 from .labels.tree import LabelTree
-from .labels.views import LabelView, label_view
+from .labels.views import LabelView, keyframe_view, label_view
 from .objects.preview import previews
 from .objects.separation import SeparationResult, separate
+from .protocol import checked_document
 from .scene_cache import SceneCache
 from .store import Store
+from .surface.cues import gather
 from .surface.fusion import Volume, fuse
 from .surface.mesh import extract
 from .surface.superpoints import segment
 from .surface.surface import Superpoints, Surface
+from .teaching import STEPS, MarksTeaching
+from .timing import Timed
 
 Progress = Callable[[float, str], None]
+NOTHING_SAID = checked_document({"tree": [], "marks": []})
 SETTLED_KEPT = 16  # label states remembered for undo and redo
 SLICE_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the backend is doing, as a person is told."""
-
-    state: str = "idle"
-    text: str = "No capture is open"
-    steps: int = 0
-    loss: float | None = None
-    device: str = "cpu"
-    settled: bool = True
-
-    def as_dict(self) -> dict:
-        """For the stream."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """The labels of one state of the document."""
-
-    revision: int
-    stage: str  # "posterior" at the click, "settled" once the field has learnt it
-    labels: np.ndarray  # (V,) uint16 uids, 0 = unlabelled
-    confidence: np.ndarray  # (V,) float32 0..1
-    classes: list[int]
-    marks: tuple[PlacedMark, ...]
-    shares: dict[int, float]  # of the surface's vertices
-    unsettled: float  # share of the surface whose confidence is low
 
 
 class Workspace:
@@ -90,6 +65,7 @@ class Workspace:
     ):
         devices.share_cores()
         self.device = devices.choose(device)
+        self.scale = 1.0  # scene length of one metre
         self.seconds: dict[str, float] = {}
         self.unreadable: tuple[LeftOut, ...] = ()  # frames whose images turned out broken while fusing
         self._problems: list[UserError] = []  # of the worker, until the calling thread tells them
@@ -98,10 +74,13 @@ class Workspace:
         self._closed = threading.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._engine: Future[LabelEngine] | None = None
+        self._posteriors: Posteriors | None = None
+        self._keyframes: asking.Keyframes | None = None
         self._student: Future[Student] | None = None
-        self._document: dict | None = None
+        self._by_marks: MarksTeaching | None = None
+        self._document: dict | None = None  # the last one
         self._tree: LabelTree | None = None
-        self._posterior: tuple[Labelling, Prediction] | None = None
+        self._posterior: tuple[Labelling, Prediction] | None = None  # what the field has yet to learn
         self._current: Labelling | None = None
         self._settled: OrderedDict[str, Labelling] = OrderedDict()
 
@@ -125,7 +104,7 @@ class Workspace:
 
         Raises UserError, Cancelled.
         """
-        with self._timed("read"):
+        with Timed(self.seconds, "read"):
             capture = open_capture(path, options, lambda f, text: progress(0.1 * f, text))
         on_capture(capture)
         return self.build(capture, lambda f, text: progress(0.1 + 0.9 * f, text))
@@ -142,10 +121,10 @@ class Workspace:
         known = self._cache.surface()
         volume = None
         if known is None:
-            with self._timed("fuse"):
+            with Timed(self.seconds, "fuse"):
                 volume = fuse(capture, lambda f, text: progress(0.7 * f, text), device=str(self.device))
             self._without(volume.left_out)
-            with self._timed("mesh"):
+            with Timed(self.seconds, "mesh"):
                 self.surface = extract(volume, lambda f, text: progress(0.7 + 0.3 * f, text))
             if not len(self.surface.faces):
                 raise UserError(
@@ -154,6 +133,9 @@ class Workspace:
         else:
             self.surface = known
         self._tell("preparing", "Preparing labels")
+        self._photos = KeyframeViews(self.surface, self._every_frame)
+        scene = self.capture, self.surface, self.device
+        self._by_marks = MarksTeaching(*scene, self._worker.submit, self._unless_closed)
         self._engine = self._worker.submit(self._prepare)
         self._student = self._worker.submit(self._teachable, volume)
         return self.surface
@@ -168,18 +150,20 @@ class Workspace:
     def _prepare(self) -> LabelEngine:
         superpoints = self._cache.superpoints()
         if superpoints is None:
-            with self._timed("superpoints"):
-                superpoints = segment(self.surface)
+            with Timed(self.seconds, "cues"):
+                cues = gather(self.capture, self.surface, self._unless_closed)
+            with Timed(self.seconds, "superpoints"):
+                superpoints = segment(self.surface, cues)
             self._unless_closed()
             self._remember(lambda: self._cache.keep(self.surface, superpoints))
-        with self._timed("kernel"):
+        with Timed(self.seconds, "kernel"):
             engine = LabelEngine(self.surface, superpoints)
         self._superpoints = superpoints
         return engine
 
     def _teachable(self, volume: Volume | None) -> Student:
         superpoints: Superpoints = self._superpoints
-        with self._timed("pool"):
+        with Timed(self.seconds, "pool"):
             return Student(
                 self._cache.field_stem,
                 self.capture,
@@ -207,36 +191,33 @@ class Workspace:
         """The labels of a checked document whose points are in scene coordinates: settled ones when they are
         known, else those of the posterior. Raises UserError, Cancelled.
         """
-        engine = self._wait(self._engine, progress, "Preparing labels")
-        self._tree = LabelTree.from_document(document)
+        posteriors = self._known_posteriors(progress)
+        self._tree, self._document = LabelTree.from_document(document), document
         if self._student.done() and self._student.exception() is None:
             self._student.result().forget_labels()
-        key = _content(document)
+        self._by_marks.forget()
+        key, combined = content(document), document["method"] == "combined"
         if key in self._settled:
             self._settled.move_to_end(key)
-            self._current = replace(self._settled[key], revision=document["revision"])
-            self._document = None
+            made, self._posterior = replace(self._settled[key], revision=document["revision"]), None
             self._tell("idle", "Labels are settled")
-            return self._current
-        started = time.perf_counter()
-        marks = tuple(place_marks(document, self._every_frame, self.surface))
-        prediction = engine.predict(self._tree, [mark for mark in marks if mark.problem is None])
-        labelling = self._labelling(document["revision"], "posterior", prediction, marks)
-        self._document, self._posterior, self._current = document, (labelling, prediction), labelling
-        self.seconds["label"] = time.perf_counter() - started
-        return labelling
+        elif not combined:
+            marks, self._posterior = place_marks(document, self._every_frame, self.surface), None
+            made = self._by_marks.begin(document, marks, self._current)
+        else:
+            started = time.perf_counter()
+            marks, prediction = posteriors.of(document)
+            made = labelling(document["revision"], "posterior", prediction, marks)
+            self._posterior = (made, prediction) if len(prediction.uids) else None
+            self.seconds["label"] = time.perf_counter() - started
+        self._current = replace(made, warning=posteriors.warning(document) if combined else None)
+        return self._current
 
-    def _labelling(self, revision: int, stage: str, prediction: Prediction, marks: tuple[PlacedMark, ...]) -> Labelling:
-        return Labelling(
-            revision=revision,
-            stage=stage,
-            labels=prediction.labels,
-            confidence=prediction.confidence,
-            classes=[int(uid) for uid in prediction.uids],
-            marks=marks,
-            shares=prediction.share(),
-            unsettled=prediction.unsettled,
-        )
+    def _known_posteriors(self, progress: Progress) -> Posteriors:
+        engine = self._wait(self._engine, progress, "Preparing labels")
+        if self._posteriors is None:
+            self._posteriors = Posteriors(engine, self._every_frame, self.surface)
+        return self._posteriors
 
     # --- background work ---
 
@@ -246,6 +227,10 @@ class Workspace:
             return False
         while self._problems:
             self._on_problem(self._problems.pop(0))
+        if self._keyframes is not None and not self._keyframes.done:
+            return self._keyframes.step() or True
+        if self._by_marks.waiting:
+            return self._learn_marks()
         if not self._student.done():
             self._until_done(self._student, SLICE_SECONDS)
             return True
@@ -253,24 +238,36 @@ class Workspace:
         if not student.geometry_done:
             self._tell("training", "Training geometry and colour", student.steps, student.geometry_slice(SLICE_SECONDS))
             return True
-        if self._document is None or self._posterior is None or not len(self._posterior[1].uids):
+        if self._posterior is None:
             self._tell("idle", "Ready for marks" if self._current is None else "Labels are settled", student.steps)
             return False
-        labelling, prediction = self._posterior
-        loss = student.label_slice(prediction, labelling.marks, SLICE_SECONDS)
+        learnt, prediction = self._posterior
+        loss = student.label_slice(prediction, learnt.marks, SLICE_SECONDS)
         if not student.labels_done:
             self._tell("training", "The field learns the labels", student.steps, loss)
             return True
-        settled = self._labelling(
-            labelling.revision, "settled", student.refined(prediction, labelling.marks), labelling.marks
-        )
-        self._settled[_content(self._document)] = settled
+        refined = student.refined(prediction, learnt.marks)
+        self._show(labelling(learnt.revision, "settled", refined, learnt.marks))
+        self._tell("idle", "Labels are settled", student.steps)
+        return False
+
+    def _learn_marks(self) -> bool:
+        """A slice of the marks-only method; whether there is more to do."""
+        found = self._by_marks.slice(SLICE_SECONDS)
+        if self._by_marks.waiting:
+            self._tell("training", self._by_marks.text, self._by_marks.steps, self._by_marks.loss)
+        if found is not None:
+            self._show(found)
+        return True
+
+    def _show(self, found: Labelling) -> None:
+        """New labels of the last document; settled ones are remembered."""
+        if found.stage == "settled":
+            self._settled[content(self._document)], self._posterior = found, None
         while len(self._settled) > SETTLED_KEPT:
             self._settled.popitem(last=False)
-        self._document, self._current = None, settled
-        self._tell("idle", "Labels are settled", student.steps)
-        self._on_labels(settled)
-        return False
+        self._current = replace(found, warning=self._current.warning)
+        self._on_labels(self._current)
 
     def settle(self, progress: Progress, seconds: float | None = None) -> Labelling:
         """Train until the labels of the last document are settled, at most so long. Raises UserError, Cancelled."""
@@ -278,7 +275,10 @@ class Workspace:
             raise UserError("no_labels", "There are no marks to learn from yet.")
         started = time.perf_counter()
         while self.idle() and (seconds is None or time.perf_counter() - started < seconds):
-            progress(min(0.95, self.steps / Student.STEPS), f"{self.status.text}, step {self.status.steps}")
+            progress(
+                min(0.95, self.status.steps / max(self.status.total, 1)),
+                f"{self.status.text}, step {self.status.steps}",
+            )
         self.seconds["train"] = time.perf_counter() - started
         return self._current
 
@@ -291,6 +291,31 @@ class Workspace:
         """Keep the trained field in the cache; its size in bytes, 0 while it is not settled."""
         student = self._wait(self._student, lambda f, text: None, "")
         return student.save()
+
+    # --- questions ---
+
+    def prepare_questions(self) -> None:
+        """Look at the keyframes in idle time, so that `ask` need not."""
+        self._keyframes = asking.Keyframes(self.capture, self.surface)
+
+    def ask(self, query: asking.Query, progress: Progress) -> asking.Question:
+        """The next place to ask the person about. Raises UserError when nothing is left to ask; Cancelled."""
+        if self._keyframes is None:
+            self.prepare_questions()
+        self._keyframes.finish(progress)
+        return asking.ask(self._keyframes, self._known_posteriors(progress), self._said, query)
+
+    def uncertainty(self, measure: str, level: int, progress: Progress) -> np.ndarray:
+        """How unsure the labels are, (V,) float32 0..1, on a level of the tree (0: the labels themselves)."""
+        return self._known_posteriors(progress).uncertainty(self._said, measure, level)
+
+    def effects(self, progress: Progress) -> dict[int, float]:
+        """Share of the surface that changes when a mark is muted, by mark. Raises UserError, Cancelled."""
+        return self._known_posteriors(progress).effects(self._said, progress)
+
+    @property
+    def _said(self) -> dict:
+        return self._document or NOTHING_SAID
 
     # --- answers about the scene ---
 
@@ -324,11 +349,16 @@ class Workspace:
             return self._student.result().fill(view, intrinsics, camera_to_scene)
         return view
 
+    def frame(self, name: str) -> Frame:
+        """The keyframe of that name. Raises UserError when there is none."""
+        try:
+            return self.capture.frame(name)
+        except KeyError:
+            raise UserError("no_frame", f"The capture has no keyframe called {name}.") from None
+
     def keyframe_view(self, frame: Frame) -> LabelView:
         """The label map of a keyframe, sharpened by its photo. Raises UserError when the photo cannot be read."""
-        pose = self.capture.camera_to_scene(frame)
-        depth = frame.depth() if frame.depth_intrinsics == frame.intrinsics else None
-        return label_view(self.surface, *self._labels(), frame.intrinsics, pose, frame.color(), depth)
+        return keyframe_view(self._photos.table(frame), *self._labels())
 
     def separate(self, min_size: float, progress: Progress) -> tuple[SeparationResult, list[np.ndarray]]:
         """The labelled things as objects of their own, with a picture of each. Raises UserError, Cancelled."""
@@ -360,30 +390,11 @@ class Workspace:
             return False
         return True
 
-    def _timed(self, name: str):
-        return _Timer(self.seconds, name)
-
     def _tell(self, state: str, text: str, steps: int = 0, loss: float | None = None) -> None:
-        status = Status(state, text, steps, loss, str(self.device), settled=self._document is None)
+        by_marks = self._by_marks is not None and self._by_marks.waiting
+        total = (STEPS if by_marks else Student.STEPS) if state == "training" else 0
+        settled = self._posterior is None and not by_marks
+        status = Status(state, text, steps, loss, str(self.device), settled=settled, total=total)
         if status != self.status:
             self.status = status
             self._on_status(status)
-
-
-class _Timer:
-    def __init__(self, seconds: dict[str, float], name: str):
-        self._seconds, self._name = seconds, name
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._seconds[self._name] = time.perf_counter() - self._started
-
-
-def _content(document: dict) -> str:
-    """A digest of what a document teaches, whatever its revision, the order of its marks, names and colours."""
-    marks = sorted(document["marks"], key=lambda mark: mark["id"])
-    tree = [[node["uid"], node["parent"], node["kind"]] for node in document["tree"]]
-    text = json.dumps([tree, marks], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -218,6 +218,13 @@ def test_idle_work_goes_on_between_requests_and_may_emit(backend):
     assert header["data"] == {} and arrays["bytes"] == ("u1", (3,), b"\x01\x02\x03")
 
 
+def test_events_say_during_which_request_they_happened(backend):
+    backend.tell(1, "idle", {"slices": 3})
+    assert backend.until(event="idled")[0]["id"] == 0
+    backend.tell(2, "torch")
+    assert backend.until(event="busy")[0]["id"] == 2
+
+
 def test_idle_work_that_breaks_is_told_once_and_the_server_lives_on(backend):
     backend.tell(1, "idle", {"slices": -1})
     assert backend.until(event="problem")[0]["data"]["code"] == "internal"

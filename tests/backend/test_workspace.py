@@ -132,7 +132,7 @@ def test_separate_gives_the_boxes_as_instances(workspace):
     for uid, box in zip(sorted(boxes), rooms.Room().boxes, strict=True):
         points = largest[uid].vertices + largest[uid].origin
         outside = np.maximum(np.maximum(box.low - points, points - box.high), 0).max(axis=1)
-        assert (outside < 0.05).mean() > 0.85  # the rest is floor and wall behind the box, which few cameras saw
+        assert (outside < 0.05).mean() > 0.9  # the rest is floor and wall behind the box, which few cameras saw
         assert largest[uid].dimensions[2] == pytest.approx(box.high[2] - box.low[2], abs=0.05)
     assert all(picture.shape == (256, 256, 4) and picture[..., 3].any() for picture in pictures)
 
