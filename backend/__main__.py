@@ -1,4 +1,4 @@
-"""The commands of the backend: ``python -m backend serve | doctor | inspect | label``.
+"""The commands of the backend: ``python -m backend serve | doctor | inspect | label | simulate``.
 
 Exit codes: 0 done, 1 unexpected error or a doctor that found something missing, 2 an error that the person can mend
 (one sentence on stderr), 3 the server could not start, 4 rubbish on the server's stream, 130 cancelled.
@@ -49,10 +49,30 @@ def parser() -> argparse.ArgumentParser:
     label.add_argument("--out", type=Path, required=True, help="folder for label maps, views, mesh and report")
     label.add_argument("--views", type=Path, help="more cameras to label, laid out like transforms.json")
     label.add_argument("--seconds", type=_positive, help="longest training of the field; default: to its end")
+    _add_held_out(label, "frames that are labelled but not fused")
     _add_device(label)
     _add_reading(label)
     label.set_defaults(run=_label)
+
+    simulate = commands.add_parser("simulate", help="measure labels per click with a simulated user")
+    simulate.add_argument("capture", type=Path, help="a capture; with --object a labelled mesh (.npz or .ply)")
+    simulate.add_argument("--truth", type=Path, help="label maps and classes.json; with --object instance ids")
+    simulate.add_argument("--object", action="store_true", help="one object at a time, clicks on it and beside it")
+    simulate.add_argument("--clicks", default="1x,20,50,120", help="budgets; 1x is one per class (1x,20,50,120)")
+    simulate.add_argument("--protocol", default="largest-error", help="how the user chooses (largest-error)")
+    simulate.add_argument("--engine", default="combined", help="what is measured (combined)")
+    simulate.add_argument("--seed", type=int, default=0, help="of the user's choices")
+    simulate.add_argument("--json", type=Path, help="file for the scores; the marks are written beside it")
+    simulate.add_argument("--plot", type=Path, help="learning curve, .svg or .png")
+    _add_held_out(simulate, "frames that test and are neither fused nor clicked; default: every 4th")
+    _add_device(simulate)
+    _add_reading(simulate)
+    simulate.set_defaults(run=_simulate)
     return top
+
+
+def _add_held_out(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--held-out", metavar="FILE|N", help=f"{text}: a JSON list of names, or every N-th frame")
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:
@@ -109,6 +129,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     from .captures.detect import ImportOptions, open_capture
+    from .captures.meshes import find_mesh
 
     options = ImportOptions(
         step=arguments.step,
@@ -116,6 +137,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
         up=arguments.up,
         depth_encoding=arguments.depth_encoding,
     )
+    if arguments.capture.is_file() and find_mesh(arguments.capture) is not None:
+        return _inspect_mesh(arguments.capture, arguments.up, arguments.json)
     with _progress() as progress:
         capture = open_capture(arguments.capture, options, progress)
     sizes = sorted({(f.intrinsics.width, f.intrinsics.height) for f in capture.frames})
@@ -136,6 +159,35 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _inspect_mesh(path: Path, up: str, as_json: bool) -> int:
+    from .captures.detect import ImportOptions
+    from .captures.meshes import open_mesh
+
+    with _progress() as progress:
+        mesh = open_mesh(path, ImportOptions(up=up), progress, finer=False)
+    across = mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)
+    facts = {
+        "name": mesh.name,
+        "format": mesh.format,
+        "path": str(mesh.root),
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "size": [round(float(side) / mesh.scale, 4) for side in across],
+        "true_labels": 0 if mesh.labels is None else len(set(mesh.labels.tolist()) - {0}),
+        "true_instances": 0 if mesh.instances is None else len(set(mesh.instances.tolist()) - {0}),
+        "notes": list(mesh.notes),
+        "fingerprint": mesh.fingerprint,
+    }
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    kind = f"{facts['faces']:,} triangles" if facts["faces"] else "a cloud"
+    print(f"{mesh.name}: {mesh.format} without photos, {facts['vertices']:,} vertices, {kind}")
+    print(" x ".join(f"{side:.4g}" for side in facts["size"]) + " m")
+    print("\n".join(mesh.notes))
+    return 0
+
+
 def _in_words(facts: dict) -> str:
     lines = [f"{facts['name']}: {facts['format']}, {facts['frames']} frames"]
     for title, sizes in (("colour", facts["color_sizes"]), ("depth", facts["depth_sizes"])):
@@ -152,6 +204,16 @@ def _label(arguments: argparse.Namespace) -> int:
     with _progress() as progress:
         report = label_job.run(label_job.LabelJob(**options), progress)
     print(json.dumps(report, indent=1))
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from . import simulate_job
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "run")}
+    with _progress() as progress:
+        report = simulate_job.run(simulate_job.SimulateJob(**options), progress)
+    print(simulate_job.in_words(report))
     return 0
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from . import protocol
 from .captures.capture import Capture, Frame, Intrinsics
 from .captures.detect import ImportOptions, open_capture
+from .captures.held_out import held_out_frames, without
 from .errors import UserError
 from .images import write_image
 from .workspace import Labelling, Workspace
@@ -44,6 +45,7 @@ class LabelJob:
     seconds: float | None = None  # budget for training the field; None trains it to the end of its schedule
     up: str = "auto"
     depth_encoding: str | None = None
+    held_out: str | None = None  # frames that are labelled but not fused: a file of names, or N for every N-th
 
 
 def run(job: LabelJob, progress: Progress) -> dict:
@@ -52,13 +54,16 @@ def run(job: LabelJob, progress: Progress) -> dict:
     document = read_document(job.marks)
     views = read_views(job.views) if job.views else []
     everything = open_capture(job.capture, ImportOptions(up=job.up, depth_encoding=job.depth_encoding))
-    capture = _keyframes(everything, job.step, job.max_frames)
+    keyframes = chosen_frames(everything, job.step, job.max_frames)
+    left = held_out_frames(job.held_out, keyframes) if job.held_out else frozenset()
+    capture = without(keyframes, left)
     document = in_scene(document, everything)
     with Workspace(device=job.device) as workspace:
         workspace.build(capture, _part(progress, 0.0, 0.5), every_frame=everything)
         first = workspace.label(document, _part(progress, 0.5, 0.55))
         settled = workspace.settle(_part(progress, 0.55, 0.7), seconds=job.seconds)
-        _write_frames(workspace, job.out, _part(progress, 0.7, 0.95))
+        broken = {one.name for one in workspace.unreadable}
+        _write_frames(workspace, without(keyframes, broken).frames, job.out, _part(progress, 0.7, 0.95))
         _write_views(workspace, views, capture, job.out, _part(progress, 0.95, 0.98))
         write_mesh(job.out / "mesh.ply", workspace, settled, np.linalg.inv(capture.scene_from_world))
         report = {
@@ -170,16 +175,15 @@ def _read_json(path: Path):
         raise UserError("not_json", f"{path.name} is not JSON in UTF-8; check the file.", repr(error)) from error
 
 
-def _keyframes(capture: Capture, step: int, max_frames: int) -> Capture:
+def chosen_frames(capture: Capture, step: int, max_frames: int) -> Capture:
+    """Every ``step``-th frame, at most ``max_frames`` (0: no limit) spread evenly."""
     frames = capture.frames[:: max(step, 1)]
     if max_frames and len(frames) > max_frames:
         frames = tuple(frames[i] for i in np.linspace(0, len(frames) - 1, max_frames).round().astype(int))
     return replace(capture, frames=frames)
 
 
-def _write_frames(workspace: Workspace, out: Path, progress: Progress) -> None:
-    frames = workspace.capture.frames
-
+def _write_frames(workspace: Workspace, frames: tuple[Frame, ...], out: Path, progress: Progress) -> None:
     def write(frame: Frame) -> None:
         view = workspace.keyframe_view(frame)
         write_image(out / "labels" / f"{frame.name}.png", fitting(view.labels, workspace.largest_uid))

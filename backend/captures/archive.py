@@ -47,7 +47,7 @@ def unpacked(path: Path, scratch: Scratch) -> Path:
                     if index % 16 == 0:
                         scratch.progress(index / len(members), f"Unpacking {path.name}")
                     _extract(archive, member, folder / place)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             sentence = f"The archive {path.name} is damaged or cut off; copy or export it again."
             raise UserError("bad_archive", sentence, repr(error)) from error
 

@@ -30,6 +30,7 @@ from backend.captures import (
 from backend.captures.assemble import assemble
 from backend.captures.capture import Capture
 from backend.captures.common import ImportOptions, Progress, Recording, list_folder, list_images
+from backend.captures.meshes import find_mesh
 from backend.captures.scratch import CONTENTS, Scratch
 from backend.errors import UserError
 
@@ -155,6 +156,9 @@ def _unknown(path: Path, places: list[Path]) -> UserError:
     formats = (
         "transforms.json, 7-Scenes or 3DMatch, TUM RGB-D, ScanNet folders, Redwood, or color, depth and pose folders"
     )
+    if find_mesh(path) is not None:
+        sentence = f"{path.name} holds a mesh without photos; label it in Blender with File > Import > Scan Mesh."
+        return UserError("mesh_only", sentence, formats)
     if path.is_file() and not archive.is_archive(path):
         sentence = f"The file {path.name} is not part of a capture that Clickfield knows; choose the capture's folder."
         return UserError("unknown_format", sentence, formats)
