@@ -9,9 +9,10 @@ import numpy as np
 
 from .captures.capture import Capture
 from .store import Store, key_of
+from .surface.prior import shipped
 from .surface.surface import Superpoints, Surface
 
-LAYOUT = 1  # raised whenever fusion, superpoints or the field change what they make
+LAYOUT = 2  # raised whenever fusion, superpoints or the field change what they make
 
 
 class SceneCache:
@@ -21,7 +22,9 @@ class SceneCache:
         cameras = b"".join(np.ascontiguousarray(capture.camera_to_scene(f), np.float64) for f in capture.frames)
         names = [frame.name for frame in capture.frames]
         self._store = store
+        prior = shipped()
         self._key = [LAYOUT, capture.fingerprint, names, hashlib.sha256(cameras).hexdigest()]
+        self._key.append(prior.digest if prior else "no prior")
         self._arrays: dict[str, np.ndarray] | None = None
         if store is not None:
             self._arrays = store.get_arrays(key_of(*self._key, "scene"))

@@ -1,35 +1,53 @@
-"""Labels below superpoints: exact at the marks, split where marks disagree, borders moved onto edges of the scan."""
+"""Labels below superpoints: borders moved onto edges of the scan, superpoints divided where marks do not fit them."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
 
-from ..surface.features import EdgeGraph
+from ..surface.features import EdgeGraph, components
+from ..surface.surface import Surface
 
 BAND_RINGS = 1  # vertices this many edges from a label border are decided anew
 ROUNDS = 2  # in which the band is decided
 PRIOR = 1.0  # pull towards the superpoint's own answer; a neighbour without a boundary between counts 1
-SETTLED = 0.8  # probability from which a superpoint's side of a border is not asked again
-MARK_RINGS = 3  # around a mark whose label the superpoint does not have
-MARK_LAB = 8.0
-SPLIT_VOXELS = 4.0  # distances at which a vertex belongs to another mark: space, colour
-SPLIT_LAB = 12.0
+# A vertex of a divided superpoint goes to what is nearest in look (in these units) and, for marks, in place.
+LOOK_LAB = 12.0
+LOOK_NORMAL = 0.5
+LOOK_VOXELS = 2.0  # from the superpoint's mean plane
+PLACE_VOXELS = 4.0  # reach of a mark whose look does not set it apart
+OWN_HANDICAP = 1.0  # of the superpoint's own answer
 
 
 class Borders:
-    """The mesh's neighbourhoods, prepared once for a surface."""
+    """The mesh's neighbourhoods and looks, prepared once for a surface."""
 
-    def __init__(self, graph: EdgeGraph, ids: np.ndarray):
+    def __init__(self, surface: Surface, graph: EdgeGraph, ids: np.ndarray):
         count = len(ids)
         a, b = graph.edges.T
         similarity = np.exp(-(graph.strength**2)) + 1e-3
         self.neighbours = sp.csr_matrix(
             (np.tile(similarity, 2), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=(count, count)
         )
-        self.lab = graph.lab
         self.ids = ids
-        self._crossing = graph.edges[ids[a] != ids[b]]
+        self._points, self._voxel = surface.vertices, surface.voxel
+        self._look = np.concatenate([graph.lab / LOOK_LAB, surface.normals / LOOK_NORMAL], axis=1).astype(np.float32)
+        self._order = np.argsort(ids, kind="stable")
+        self._start = np.searchsorted(ids[self._order], np.arange(int(ids.max(initial=-1)) + 2))
+        self._sort_crossing(graph.edges[ids[a] != ids[b]])
+
+    def _sort_crossing(self, edges: np.ndarray) -> None:
+        """Mesh edges between superpoints, those of one pair of superpoints together."""
+        ends = np.sort(self.ids[edges], axis=1).astype(np.int64)
+        keys = ends[:, 0] * (len(self._start) - 1) + ends[:, 1]
+        order = np.argsort(keys, kind="stable")
+        self._crossing = edges[order]
+        _, first, self._edges_of_pair = np.unique(keys[order], return_index=True, return_counts=True)
+        self._pairs = ends[order[first]]
+
+    def members(self, superpoint: int) -> np.ndarray:
+        """Vertices of a superpoint, ascending."""
+        return self._order[self._start[superpoint] : self._start[superpoint + 1]]
 
     def around(self, vertices: np.ndarray, rings: int) -> np.ndarray:
         """The vertices at most ``rings`` edges away, themselves included, ascending."""
@@ -37,9 +55,7 @@ class Borders:
         found[vertices] = True
         frontier = np.flatnonzero(found)
         for _ in range(rings):
-            reached = self._adjacent(frontier)
-            frontier = np.unique(reached[~found[reached]])
-            found[frontier] = True
+            found[self._adjacent(frontier)] = True
         return np.flatnonzero(found)
 
     def _adjacent(self, vertices: np.ndarray) -> np.ndarray:
@@ -49,16 +65,16 @@ class Borders:
         offsets = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
         return self.neighbours.indices[np.repeat(start, length) + offsets]
 
-    def band(self, choice: np.ndarray, settled: np.ndarray) -> np.ndarray:
-        """Vertices near edges between superpoints of different choice of which one is not settled.
+    def band(self, best: np.ndarray, settled: np.ndarray) -> np.ndarray:
+        """Vertices near edges between superpoints of different answers of which one is not settled, ascending.
 
         Args:
-            choice: (V,) column that each vertex has.
+            best: (S,) column that each superpoint has.
             settled: (S,) bool.
         """
-        a, b = self._crossing.T
-        open_border = (choice[a] != choice[b]) & ~(settled[self.ids[a]] & settled[self.ids[b]])
-        return self.around(self._crossing[open_border].ravel(), BAND_RINGS)
+        i, j = self._pairs.T
+        open_border = (best[i] != best[j]) & ~(settled[i] & settled[j])
+        return self.around(self._crossing[np.repeat(open_border, self._edges_of_pair)].ravel(), BAND_RINGS)
 
     def refine(self, choice: np.ndarray, probability: np.ndarray, band: np.ndarray) -> np.ndarray:
         """Decide the band's vertices again, looking across edges only where the scan shows no boundary.
@@ -81,7 +97,7 @@ class Borders:
         superpoint = self.ids[band]
         choice = choice.copy()
         for _ in range(ROUNDS):
-            own, around = choice[band], choice[rows.indices]
+            own, around = choice[band], choice[rows.indices].astype(np.int64)
             differs = around != own[of]
             best = np.maximum.reduceat(np.where(differs, rank | around, -1), start)
             other = np.where(best >= 0, best & 0xFFFF, own)
@@ -92,28 +108,61 @@ class Borders:
             choice[band] = np.where(for_other > for_own, other, own)
         return choice[band]
 
-    def patch(self, vertex: int) -> np.ndarray:
-        """The vertices around a mark that look like it and hang together with it."""
-        near = self.around(np.array([vertex]), MARK_RINGS)
-        near = near[(np.linalg.norm(self.lab[near] - self.lab[vertex], axis=1) < MARK_LAB)]
-        local = self.neighbours[near][:, near]
-        joined = np.zeros(len(near), bool)
-        joined[np.searchsorted(near, vertex)] = True
-        for _ in range(MARK_RINGS):
-            joined |= (local @ joined.astype(np.float32)) > np.exp(-1.0)
-        return near[joined]
+    def divide(self, superpoint: int, sites: np.ndarray, own: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Divide a superpoint among marked vertices, by look and place, and what it is without them, by look alone.
+
+        A mark's part hangs together with the mark.
+
+        Args:
+            sites: (n,) vertices of the superpoint, distinct; of equally near ones the later has it.
+            own: whether the superpoint's own answer takes part.
+
+        Returns:
+            The superpoint's vertices (m,) and the position in ``sites`` that each goes to, -1 for its own answer.
+        """
+        vertices, points, look = self._looks(superpoint)
+        at = np.searchsorted(vertices, sites)
+        far = ((points[:, None] - points[at]) ** 2).sum(axis=2) / (PLACE_VOXELS * self._voxel) ** 2
+        cost = (far + ((look[:, None] - look[at]) ** 2).sum(axis=2))[:, ::-1]
+        owner = len(sites) - 1 - cost.argmin(axis=1)
+        if own:
+            owner[_off(look) + OWN_HANDICAP < cost.min(axis=1)] = -1
+        owner[at] = np.arange(len(sites))
+        if own:
+            owner[~self._hanging_together(vertices, at, owner)] = -1
+        return vertices, owner
+
+    def alike(self, superpoint: int, sites: np.ndarray) -> np.ndarray:
+        """Part of a superpoint that looks like some of its vertices rather than like its own middle, (n,) in 0..1.
+
+        It is 1 for a vertex that looks like the superpoint, and small for one on a thing that was cut together with
+        something larger.
+        """
+        vertices, _, look = self._looks(superpoint)
+        at = np.searchsorted(vertices, sites)
+        to_site = ((look[:, None] - look[at]) ** 2).sum(axis=2)
+        return (to_site <= (_off(look) + OWN_HANDICAP)[:, None]).mean(axis=0)
+
+    def _looks(self, superpoint: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A superpoint's vertices (m,), their places (m, 3) and looks (m, 7)."""
+        vertices = self.members(superpoint)
+        points, look = self._points[vertices], self._look[vertices]
+        facing = look[:, 3:].mean(axis=0)
+        facing = facing / max(float(np.linalg.norm(facing)), 1e-6)
+        off_plane = (points - np.median(points, axis=0)) @ facing / (LOOK_VOXELS * self._voxel)
+        return vertices, points, np.concatenate([look, off_plane[:, None]], axis=1)
+
+    def _hanging_together(self, vertices: np.ndarray, at: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        """Which of a superpoint's vertices are joined to their owner's place by others of the same owner, (m,) bool."""
+        start, stop = self.neighbours.indptr[vertices], self.neighbours.indptr[vertices + 1]
+        row = np.repeat(np.arange(len(vertices)), stop - start)
+        other = self._adjacent(vertices)
+        column = np.minimum(np.searchsorted(vertices, other), len(vertices) - 1)
+        joined = (vertices[column] == other) & (owner[row] == owner[column])
+        piece = components(np.stack([row[joined], column[joined]], axis=1), len(vertices))
+        return np.isin(piece, piece[at])
 
 
-def nearest_site(
-    vertices: np.ndarray, sites: np.ndarray, points: np.ndarray, lab: np.ndarray, normals: np.ndarray, voxel: float
-) -> np.ndarray:
-    """Which of the sites (vertex indices) is nearest in place, colour and direction: (n,) position in ``sites``.
-
-    Of equally near sites the later wins.
-    """
-
-    def look(which: np.ndarray) -> np.ndarray:
-        return np.concatenate([points[which] / (SPLIT_VOXELS * voxel), lab[which] / SPLIT_LAB, normals[which]], axis=1)
-
-    difference = look(vertices)[:, None, :] - look(sites)[None, ::-1, :]
-    return len(sites) - 1 - (difference**2).sum(axis=2).argmin(axis=1)
+def _off(look: np.ndarray) -> np.ndarray:
+    """Squared distance of looks (m, 7) from the middle one, (m,)."""
+    return ((look - np.median(look, axis=0)) ** 2).sum(axis=1)

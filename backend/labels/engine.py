@@ -1,60 +1,40 @@
 """The label engine: marks on the scan to labels on the whole scan, a pure function of scene and document.
 
-Everything that does not depend on marks is prepared once. A prediction then solves the posterior on superpoints,
-splits superpoints whose marks disagree, moves label borders onto the scan's edges and puts the marks themselves on top.
+Everything that does not depend on marks is prepared once. A prediction then solves the posterior on superpoints, moves
+label borders onto the scan's edges, divides superpoints that their marks do not fit, and puts the marks on top.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..surface.features import components, edge_graph
 from ..surface.surface import Superpoints, Surface
-from .boundary import SETTLED, Borders, nearest_site
-from .kernel import GraphKernel
+from .boundary import Borders
+from .calibration import calibrated, reached
 from .placement import PlacedMark
 from .posterior import Evidence, Posterior, posterior
+from .prediction import Prediction
+from .statements import Statements, agreement, statements
 from .tree import LabelTree
+from .walker import JointKernel
 
-HALF_REACH = 0.05  # correlation with the marks at which confidence falls to half
-UNSETTLED = 0.5  # confidence below which a vertex counts as undecided
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Labels of V vertices and S superpoints for C uids (those with marks, ascending)."""
-
-    uids: np.ndarray  # (C,) int32
-    probability: np.ndarray  # (S, C) float32; rows sum to at most 1, the rest is unlabelled
-    labels: np.ndarray  # (V,) uint16 uid, 0 = unlabelled
-    confidence: np.ndarray  # (V,) float32 0..1
-
-    def share(self) -> dict[int, float]:
-        """Part of the vertices that each label has, by uid; unlabelled vertices count in the whole."""
-        counts = np.bincount(self.labels, minlength=1)
-        return {int(uid): float(counts[uid] / max(len(self.labels), 1)) for uid in np.flatnonzero(counts) if uid}
-
-    @property
-    def unsettled(self) -> float:
-        """Part of the vertices with low confidence."""
-        return float((self.confidence < UNSETTLED).mean()) if len(self.confidence) else 0.0
+SETTLED = 0.8  # probability from which a superpoint's side of a border is not asked again
+NONE = -1  # column of vertices without label
 
 
 @dataclass(frozen=True)
-class _Sites:
-    """Marked vertices in the order of mark ids; a later mark replaces what contradicts it at the same vertex."""
+class _Case:
+    """One prediction on its way: what was said, and what superpoints answer to it."""
 
-    vertices: np.ndarray  # (N,) int64
-    labels: np.ndarray  # (N,) int64
-    signs: np.ndarray  # (N,) int64
-    weights: np.ndarray  # (N,) float64, the parts of one mark sum to 1
-    superpoints: np.ndarray  # (N,) int64
-
-    def __len__(self) -> int:
-        return len(self.vertices)
+    said: Statements
+    divided: dict[int, tuple[np.ndarray, np.ndarray]]  # superpoint: its vertices, the statement each belongs to
+    found: Posterior
+    best: np.ndarray  # (S,) column of the likeliest label, NONE where none is likelier than unlabelled
+    fits: np.ndarray  # (N, C) bool: whether a label of that column agrees with a statement
 
 
 class LabelEngine:
@@ -63,10 +43,8 @@ class LabelEngine:
     def __init__(self, surface: Surface, superpoints: Superpoints):
         self.surface = surface
         self.superpoints = superpoints
-        self._kernel = GraphKernel(superpoints)
-        self._borders = Borders(edge_graph(surface), superpoints.ids)
-        self._order = np.argsort(superpoints.ids, kind="stable")
-        self._start = np.concatenate([[0], np.cumsum(superpoints.sizes)])
+        self._kernel = JointKernel(superpoints)
+        self._borders = Borders(surface, edge_graph(surface), superpoints.ids)
         self._piece = components(superpoints.edges, len(superpoints.sizes))
 
     def predict(self, tree: LabelTree, placed: Sequence[PlacedMark]) -> Prediction:
@@ -76,152 +54,177 @@ class LabelEngine:
             tree: the label tree; marks name its uids.
             placed: marks on this surface; those with a problem are ignored.
         """
-        sites = self._sites(tree, placed)
-        count = len(self.superpoints.ids)
-        if not (sites.signs > 0).any():
-            nothing = np.zeros((len(self.superpoints.sizes), 0), np.float32)
-            return Prediction(np.zeros(0, np.int32), nothing, np.zeros(count, np.uint16), np.zeros(count, np.float32))
-        split = self._split(tree, sites)
-        found = posterior(self._kernel, tree, self._evidence(sites, split))
-        choice, sure = self._decide(found, sites)
-        for vertices, owner in split.values():
-            self._settle(tree, found, sites, choice, sure, vertices, owner)
-        self._put_marks(tree, found, sites, choice, sure)
-        reached = choice >= 0
-        labels = np.where(reached, found.uids[choice], 0).astype(np.uint16)
-        return Prediction(found.uids, found.probability, labels, np.where(reached, sure, 0).astype(np.float32))
-
-    def _sites(self, tree: LabelTree, placed: Sequence[PlacedMark]) -> _Sites:
-        """Every marked vertex once per statement, later marks over earlier ones that they contradict."""
-        kept: dict[int, list[tuple[int, int, float]]] = {}
-        for mark in sorted(placed, key=lambda mark: mark.id):
-            for vertex in mark.vertices.tolist():
-                said = [old for old in kept.get(vertex, []) if _agree(tree, old[:2], (mark.label, mark.sign))]
-                kept[vertex] = [*said, (mark.label, mark.sign, 1.0 / len(mark.vertices))]
-        flat = [(vertex, *entry) for vertex, entries in sorted(kept.items()) for entry in entries]
-        vertices, labels, signs, weights = zip(*flat, strict=True) if flat else ((), (), (), ())
-        vertices = np.array(vertices, np.int64)
-        return _Sites(
-            vertices,
-            np.array(labels, np.int64),
-            np.array(signs, np.int64),
-            np.array(weights, np.float64),
-            self.superpoints.ids[vertices].astype(np.int64),
-        )
-
-    def _members(self, superpoint: int) -> np.ndarray:
-        return self._order[self._start[superpoint] : self._start[superpoint + 1]]
-
-    def _split(self, tree: LabelTree, sites: _Sites) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Superpoints whose marks disagree: {superpoint: (its vertices, the site that each belongs to)}."""
-        split = {}
-        for superpoint in np.unique(sites.superpoints).tolist():
-            here = np.flatnonzero(sites.superpoints == superpoint)
-            statements = {(int(sites.labels[k]), int(sites.signs[k])) for k in here}
-            if all(_agree(tree, one, other) for one in statements for other in statements):
-                continue
-            vertices = self._members(superpoint)
-            owner = nearest_site(
-                vertices,
-                sites.vertices[here],
-                self.surface.vertices,
-                self._borders.lab,
-                self.surface.normals,
-                self.surface.voxel,
-            )
-            split[superpoint] = (vertices, here[owner])
-        return split
-
-    def _evidence(self, sites: _Sites, split: dict[int, tuple[np.ndarray, np.ndarray]]) -> Evidence:
-        rows: dict[tuple[int, int, int], list[float]] = {}
-        for k in range(len(sites)):
-            key = (int(sites.superpoints[k]), int(sites.labels[k]), int(sites.signs[k]))
-            rows.setdefault(key, [0.0, 0.0])[0] += float(sites.weights[k])
-        for (superpoint, label, sign), row in rows.items():
-            if superpoint not in split:
-                row[1] = 1.0
-                continue
-            owner = split[superpoint][1]
-            row[1] = float(((sites.labels[owner] == label) & (sites.signs[owner] == sign)).mean())
-        keys = sorted(rows)
-        columns = np.array(keys, np.int64).reshape(-1, 3).T
-        values = np.array([rows[key] for key in keys]).reshape(-1, 2).T
-        return Evidence(columns[0], columns[1], columns[2], values[0], values[1])
-
-    def _decide(self, found: Posterior, sites: _Sites) -> tuple[np.ndarray, np.ndarray]:
-        """Column of ``found.uids`` (V,) int64, -1 for none, and confidence (V,), with borders refined."""
+        case = self._case(tree, placed)
         ids = self.superpoints.ids
-        best = found.probability.argmax(axis=1)
-        largest = found.probability.max(axis=1)
+        uids, probability = case.found.uids, case.found.probability
+        if not len(uids):
+            nothing = np.zeros(len(probability), np.float32)
+            labels, confidence = np.zeros(len(ids), np.uint16), np.zeros(len(ids), np.float32)
+            return Prediction(uids, probability, labels, confidence, ids, case.said.contradictions, nothing)
+        choice = self._refined(case)
+        self._divide(case, choice)
+        self._put_marks(case, choice)
+        reach = reached(case.found.support)
+        known = reach * calibrated(probability.max(axis=1))
+        known[case.best == NONE] = 0
+        confidence = known[ids]
+        confidence[choice == NONE] = 0
+        confidence[case.said.vertices] = 1
+        labels = np.append(uids, 0).astype(np.uint16)[choice]
+        return Prediction(uids, probability, labels, confidence, ids, case.said.contradictions, reach)
+
+    def effects(
+        self, tree: LabelTree, placed: Sequence[PlacedMark], progress: Callable[[float], None] = lambda fraction: None
+    ) -> dict[int, float]:
+        """Share of the surface that changes when a mark is muted, by mark id.
+
+        Counted in whole superpoints, and with the reach of all marks: what is left apart by one mark is small.
+
+        Args:
+            progress: called before each mark with the part that is done; may raise Cancelled.
+        """
+        every = [mark for mark in placed if len(mark.vertices)]
+        case = self._case(tree, every)
+        whole, support = _labels(case), case.found.support
+        share = self.superpoints.sizes / max(len(self.superpoints.ids), 1)
+        found = {}
+        for index, mark in enumerate(every):
+            progress(index / len(every))
+            without = _labels(self._case(tree, [other for other in every if other is not mark], support))
+            found[mark.id] = float(share[without != whole].sum())
+        return found
+
+    # --- superpoints ---
+
+    def _case(self, tree: LabelTree, placed: Sequence[PlacedMark], support: np.ndarray | None = None) -> _Case:
+        surface, superpoints = self.surface, self.superpoints
+        said = statements(tree, placed, surface.vertices, surface.voxel, superpoints.ids)
+        divided = self._shared_superpoints(tree, said)
+        found = self._posterior(tree, said, divided, support)
+        largest = found.probability.max(axis=1, initial=0)
+        best = found.probability.argmax(axis=1) if len(found.uids) else np.zeros(len(largest), np.int64)
         # A single label claims only what hangs together with it; nor is anything claimed that is likelier unlabelled.
-        known = largest > 1 - found.probability.sum(axis=1)
+        best[largest <= 1 - found.probability.sum(axis=1)] = NONE
         if len(found.uids) == 1:
-            known &= np.isin(self._piece, self._piece[sites.superpoints[sites.signs > 0]])
-        reach = np.sqrt(found.support)
-        sure = largest * reach / (reach + HALF_REACH)
-        choice = best[ids]
-        band = self._borders.band(choice, largest > SETTLED)
+            best[~np.isin(self._piece, self._piece[said.superpoints[said.positive]])] = NONE
+        labels, row = np.unique(said.labels, return_inverse=True)
+        under = [[tree.is_under(uid, label) for uid in found.uids.tolist()] for label in labels.tolist()]
+        fits = np.array(under, bool).reshape(len(labels), len(found.uids))[row] == said.positive[:, None]
+        return _Case(said, divided, found, best, fits)
+
+    def _shared_superpoints(self, tree: LabelTree, said: Statements) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Superpoints whose marks disagree, divided among them."""
+        shared = {}
+        order = np.argsort(said.superpoints, kind="stable")
+        for here in np.split(order, np.flatnonzero(np.diff(said.superpoints[order])) + 1):
+            kinds = sorted(set(zip(said.labels[here].tolist(), said.signs[here].tolist(), strict=True)))
+            if len(kinds) < 2 or agreement(tree, kinds).all():
+                continue
+            superpoint = int(said.superpoints[here[0]])
+            sites, last = np.unique(said.vertices[here][::-1], return_index=True)
+            vertices, owner = self._borders.divide(superpoint, sites, own=False)
+            shared[superpoint] = vertices, here[::-1][last][owner]
+        return shared
+
+    def _posterior(self, tree: LabelTree, said: Statements, divided: dict, support: np.ndarray | None) -> Posterior:
+        """The posterior; marks that are kept to their piece speak there alone."""
+        if not said.local.any():
+            return posterior(self._kernel, tree, self._evidence(said, divided), support)
+        near = posterior(self._kernel.local, tree, self._evidence(said, divided))
+        far = posterior(self._kernel, tree, self._evidence(said, divided, ~said.local))
+        columns = np.searchsorted(near.uids, far.uids)
+        probability = np.zeros_like(near.probability)
+        probability[:, columns] = far.probability
+        pieces = self._local_pieces(tree, said, near)
+        probability[pieces] = near.probability[pieces]
+        return Posterior(near.uids, probability, np.where(pieces, near.support, far.support))
+
+    def _evidence(
+        self, said: Statements, divided: dict[int, tuple[np.ndarray, np.ndarray]], chosen: np.ndarray | None = None
+    ) -> Evidence:
+        """What (some of) the statements say about whole superpoints."""
+        chosen = np.ones(len(said), bool) if chosen is None else chosen
+        keys = np.stack([said.superpoints, said.labels, said.signs], axis=1)[chosen]
+        keys, row = np.unique(keys, axis=0, return_inverse=True)
+        row = row.ravel()
+        by_row = said.vertices[chosen][np.argsort(row, kind="stable")]
+        sites = np.split(by_row, np.cumsum(np.bincount(row, minlength=len(keys)))[:-1])
+        shares, alike = np.ones(len(keys)), np.ones(len(keys))
+        for k, (superpoint, label, sign) in enumerate(keys.tolist()):
+            if superpoint in divided:
+                owner = divided[superpoint][1]
+                shares[k] = ((said.labels[owner] == label) & (said.signs[owner] == sign)).mean()
+            else:
+                alike[k] = self._borders.alike(superpoint, sites[k]).mean()
+        weights = np.bincount(row, weights=said.weights[chosen], minlength=len(keys))
+        return Evidence(keys[:, 0], keys[:, 1], keys[:, 2], weights * alike**2, shares)
+
+    def _local_pieces(self, tree: LabelTree, said: Statements, near: Posterior) -> np.ndarray:
+        """(S,) bool: superpoints joined to one with a local mark by superpoints of the answer that the mark gave."""
+        if not len(near.uids):
+            return np.zeros(len(self.superpoints.sizes), bool)
+        best = near.probability.argmax(axis=1)
+        ends = self.superpoints.edges
+        piece = components(ends[best[ends[:, 0]] == best[ends[:, 1]]], len(best))
+        at = said.superpoints[said.local]
+        labels = said.labels[said.local].tolist()
+        taught = [tree.is_under(int(uid), label) for uid, label in zip(near.uids[best[at]], labels, strict=True)]
+        found = np.isin(piece, piece[at[np.array(taught, bool) & (said.signs[said.local] > 0)]])
+        found[at] = True
+        return found
+
+    # --- vertices ---
+
+    def _refined(self, case: _Case) -> np.ndarray:
+        """(V,) int32 column of each vertex, borders between superpoints refined."""
+        ids, probability = self.superpoints.ids, case.found.probability
+        choice = probability.argmax(axis=1).astype(np.int32)[ids]
+        band = self._borders.band(case.best, probability.max(axis=1) > SETTLED)
         if len(band):
-            choice[band] = self._borders.refine(choice, found.probability, band)
-        choice[~known[ids]] = -1
-        return choice, sure[ids]
+            choice[band] = self._borders.refine(choice, probability, band)
+        if (case.best == NONE).any():
+            choice[(case.best == NONE)[ids]] = NONE
+        return choice
 
-    def _settle(
-        self,
-        tree: LabelTree,
-        found: Posterior,
-        sites: _Sites,
-        choice: np.ndarray,
-        sure: np.ndarray,
-        vertices: np.ndarray,
-        owner: np.ndarray,
-    ) -> None:
-        """Give every vertex of a split superpoint what the mark nearest to it says."""
-        for k in np.unique(owner).tolist():
-            part = vertices[owner == k]
-            choice[part] = self._as_marked(tree, found, sites, k)
-            sure[part] = np.maximum(sure[part], 0.8)
+    def _divide(self, case: _Case, choice: np.ndarray) -> None:
+        """Give marks their part of superpoints that answer otherwise, or that several marks share."""
+        said = case.said
+        for vertices, owner in case.divided.values():
+            for k in np.unique(owner).tolist():
+                choice[vertices[owner == k]] = _as_marked(case, k)
+        against = np.flatnonzero(~_fitting(case, case.best[said.superpoints]))
+        against = against[~np.isin(said.superpoints[against], list(case.divided))]
+        for superpoint in np.unique(said.superpoints[against]).tolist():
+            here = against[said.superpoints[against] == superpoint]
+            sites, first = np.unique(said.vertices[here], return_index=True)
+            vertices, owner = self._borders.divide(superpoint, sites, own=True)
+            for n, k in enumerate(here[first].tolist()):
+                choice[vertices[owner == n]] = _as_marked(case, k)
 
-    def _as_marked(self, tree: LabelTree, found: Posterior, sites: _Sites, k: int) -> int:
-        """The most likely column that a site's statements allow, -1 for none."""
-        row = found.probability[sites.superpoints[k]].copy()
-        same = np.flatnonzero(sites.vertices == sites.vertices[k])
-        allowed = np.ones(len(row), bool)
-        for site in same.tolist():
-            under = np.array([tree.is_under(int(uid), int(sites.labels[site])) for uid in found.uids])
-            allowed &= under if sites.signs[site] > 0 else ~under
-        if not allowed.any():
-            return -1
-        own = np.flatnonzero(allowed & (found.uids == sites.labels[k]))
-        # A positive mark on a leaf allows one column; under a group the likeliest descendant is taken.
-        row[~allowed] = -1
-        row[own] += 1e-9
-        return int(row.argmax())
-
-    def _put_marks(
-        self, tree: LabelTree, found: Posterior, sites: _Sites, choice: np.ndarray, sure: np.ndarray
-    ) -> None:
-        needs = [k for k in range(len(sites)) if self._contradicted(tree, found, sites, k, choice)]
-        exact = [self._as_marked(tree, found, sites, k) for k in needs]
-        for k, column in zip(needs, exact, strict=True):
-            choice[self._borders.patch(int(sites.vertices[k]))] = column
-        for k in range(len(sites)):
-            if self._contradicted(tree, found, sites, k, choice):
-                choice[sites.vertices[k]] = self._as_marked(tree, found, sites, k)
-        sure[sites.vertices] = 1.0
-
-    def _contradicted(self, tree: LabelTree, found: Posterior, sites: _Sites, k: int, choice: np.ndarray) -> bool:
-        at = choice[sites.vertices[k]]
-        under = at >= 0 and tree.is_under(int(found.uids[at]), int(sites.labels[k]))
-        return bool(under) != (sites.signs[k] > 0)
+    def _put_marks(self, case: _Case, choice: np.ndarray) -> None:
+        """The raw mark always wins where it lands."""
+        said = case.said
+        for k in np.flatnonzero(~_fitting(case, choice[said.vertices])).tolist():
+            choice[said.vertices[k]] = _as_marked(case, k)
 
 
-def _agree(tree: LabelTree, one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two statements (label, sign) can hold at one place."""
-    (a, sign_a), (b, sign_b) = one, other
-    if sign_a > 0 and sign_b > 0:
-        return tree.is_under(a, b) or tree.is_under(b, a)
-    if sign_a < 0 and sign_b < 0:
-        return True
-    positive, negative = (a, b) if sign_a > 0 else (b, a)
-    return not tree.is_under(positive, negative)
+def _labels(case: _Case) -> np.ndarray:
+    """(S,) uid of each superpoint, 0 for none."""
+    return np.append(case.found.uids, 0)[case.best]
+
+
+def _fitting(case: _Case, columns: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether a column (N,) at the place of each statement agrees with it."""
+    fits = case.fits[np.arange(len(columns)), columns]
+    return np.where(columns == NONE, ~case.said.positive, fits)
+
+
+def _as_marked(case: _Case, k: int) -> int:
+    """The likeliest column that all statements at the vertex of statement k allow, NONE if there is none."""
+    allowed = case.fits[case.said.vertices == case.said.vertices[k]].all(axis=0)
+    if not allowed.any():
+        return NONE
+    row = np.where(allowed, case.found.probability[case.said.superpoints[k]], -1)
+    # A positive mark on a leaf allows one column; under a group the likeliest descendant is taken.
+    row[allowed & (case.found.uids == case.said.labels[k])] += 1e-9
+    return int(row.argmax())

@@ -53,10 +53,24 @@ def place_marks(document: dict[str, Any], capture: Capture | None, surface: Surf
         surface: the scan.
 
     Returns:
-        One entry per mark, in the document's order; a mark that cannot be placed carries its problem.
+        One entry per mark that is not muted, in the document's order; one that cannot be placed carries its problem.
     """
     lookup = _lookup(surface)
-    return [_placed(mark, capture, surface, lookup) for mark in document["marks"]]
+    return [_placed(mark, capture, surface, lookup) for mark in document["marks"] if not mark.get("muted")]
+
+
+def nearest_vertices(points: np.ndarray, surface: Surface, reach: float) -> np.ndarray:
+    """The vertex nearest to each point (N, 3) in scene metres, (N,) int64; -1 where none is within reach."""
+    distance, nearest = _lookup(surface).tree.query(points, distance_upper_bound=reach)
+    return np.where(np.isfinite(distance), nearest, -1).astype(np.int64)
+
+
+def vertices_within(points: np.ndarray, surface: Surface, reach: float) -> np.ndarray:
+    """Which vertices (V,) lie within reach of any of some points (N, 3) in scene metres."""
+    within = np.zeros(len(surface.vertices), bool)
+    for found in _lookup(surface).tree.query_ball_point(points, reach, return_sorted=False):
+        within[found] = True
+    return within
 
 
 def _lookup(surface: Surface) -> _Lookup:
@@ -80,12 +94,13 @@ def _placed(mark: dict[str, Any], capture: Capture | None, surface: Surface, loo
     if not near.any():
         return _unplaced(mark, f"There is no scan within {100 * reach:.0f} cm of this mark; place it on the scan.")
     vertices = np.unique(nearest[near]).astype(np.int64)
-    return PlacedMark(mark["id"], mark["label"], mark["sign"], vertices, surface.vertices[vertices])
+    points = surface.vertices[vertices]
+    return PlacedMark(mark["id"], mark["label"], mark["sign"], vertices, points, local=mark.get("local", False))
 
 
 def _unplaced(mark: dict[str, Any], problem: str) -> PlacedMark:
     nothing = np.zeros(0, np.int64), np.zeros((0, 3), np.float32)
-    return PlacedMark(mark["id"], mark["label"], mark["sign"], *nothing, problem)
+    return PlacedMark(mark["id"], mark["label"], mark["sign"], *nothing, problem, mark.get("local", False))
 
 
 def _pixel_point(mark: dict[str, Any], capture: Capture | None, surface: Surface, lookup: _Lookup) -> np.ndarray | str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .kernel import GraphKernel
 from .tree import ROOT, LabelTree
@@ -19,6 +20,8 @@ SHARPNESS = 8.0  # of the softmax over scores relative to how much a superpoint 
 REACHED = 0.1  # scores shrink with the distance from marks; below this reach they are taken as they are
 NEGATIVE_TARGET = -0.5
 SUPPORT_EPSILON = 1e-6
+DOUBT = 2.0  # of a mark that marks of other labels nearby contradict and none of its own supports
+NEARNESS = 4  # power of the correlation in which nearness is counted for that
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Posterior:
     support: np.ndarray  # (S,) float32 in 0..1, how near the superpoint is to any mark, in the kernel's sense
 
 
-def posterior(kernel: GraphKernel, tree: LabelTree, evidence: Evidence) -> Posterior:
+def posterior(kernel: GraphKernel, tree: LabelTree, evidence: Evidence, support: np.ndarray | None = None) -> Posterior:
     """Probability of every label that has positive evidence, at every superpoint.
 
     The probability of a node is the product along its path; the column of a group holds what stays at the group
@@ -55,10 +58,10 @@ def posterior(kernel: GraphKernel, tree: LabelTree, evidence: Evidence) -> Poste
     column = {int(uid): k for k, uid in enumerate(uids)}
     mass = {ROOT: np.ones(len(kernel), np.float32)}
     below = tree.reachable(uids.tolist())
-    support = kernel.support(*_observed(evidence, positive))
+    support = kernel.support(*_observed(evidence, positive)) if support is None else support
     for node, children in below.items():
         conditional = _among_children(kernel, tree, evidence, children, support if node == ROOT else None)
-        commit = _commitment(kernel, tree, evidence, node)
+        commit = _commitment(kernel, tree, evidence, node, children)
         for k, child in enumerate(children):
             mass[child] = mass[node] * commit * conditional[:, k]
         if node in column:
@@ -92,9 +95,11 @@ def _among_children(
     if alone and not len(denied[0]):
         return np.ones((len(kernel), 1), np.float32)
     nodes, noise = _observed(evidence, positive)
-    targets = np.full((len(nodes), len(children)), -0.5 if alone else -1 / len(children))
     rows = np.searchsorted(nodes, evidence.superpoints[positive])
-    np.add.at(targets, (rows, column[positive]), evidence.shares[positive])
+    claims = np.zeros((len(nodes), len(children)))
+    np.add.at(claims, (rows, column[positive]), evidence.shares[positive])
+    noise += _doubt(kernel, nodes, claims)
+    targets = claims - (0.5 if alone else 1 / len(children))
     score = kernel.regress(nodes, targets, noise)
     support = kernel.support(nodes, noise) if support is None else support
     sharpness = SHARPNESS / (np.sqrt(support) + REACHED)
@@ -108,6 +113,24 @@ def _among_children(
         odds[np.setdiff1d(evidence.superpoints[rows], claimed), k] = 0
     total = odds.sum(axis=1) + rest
     return (odds / np.maximum(total, 1e-30)[:, None]).astype(np.float32)
+
+
+def _doubt(kernel: GraphKernel, nodes: np.ndarray, claims: np.ndarray) -> np.ndarray:
+    """Additional noise (M,) of marks that look out of place among the others.
+
+    A mark on a sliver that was cut together with something else would turn all of that over. So a mark that a near one
+    of another label contradicts, more than any near one of its own label supports, counts for less: it then acts on
+    its own surroundings only, until a second mark backs it.
+
+    Args:
+        nodes: (M,) superpoints with marks; ``claims`` (M, children): the part of each that each child claims.
+    """
+    index = torch.from_numpy(nodes)
+    near = kernel.matrix[index][:, index].numpy() ** NEARNESS
+    np.fill_diagonal(near, 0)
+    same = np.clip(claims @ claims.T, 0, 1)
+    contradiction, support = (near * (1 - same)).max(axis=1), (near * same).max(axis=1)
+    return DOUBT**2 * np.maximum(contradiction - support, 0)
 
 
 def _with_denials(
@@ -124,11 +147,18 @@ def _with_denials(
     return kernel.regress(every, values[:, None], np.concatenate([noise, denied_noise[new]]))[:, 0]
 
 
-def _commitment(kernel: GraphKernel, tree: LabelTree, evidence: Evidence, node: int) -> np.ndarray | float:
-    """How far to go below a group: 1 without marks on the group itself, else by which marks are nearer."""
+def _commitment(
+    kernel: GraphKernel, tree: LabelTree, evidence: Evidence, node: int, children: list[int]
+) -> np.ndarray | float:
+    """How far to go below a group.
+
+    A mark on the group says "somewhere under it": it decides for the group and leaves open which child it is. So once
+    marks tell two children apart, they divide all of the group. While only one child is known, it takes what its own
+    marks are nearer to than the group's.
+    """
     positive = evidence.signs > 0
     direct = positive & (evidence.labels == node)
-    if node == ROOT or not direct.any():
+    if node == ROOT or len(children) > 1 or not direct.any():
         return 1.0
     deeper = positive & np.array([label != node and tree.is_under(label, node) for label in evidence.labels.tolist()])
     near_group = kernel.support(*_observed(evidence, direct)) ** 2

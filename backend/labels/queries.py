@@ -1,12 +1,19 @@
-"""Where a mark would teach most: uncertainty of a class distribution (iLabel, eq. 3 and its alternatives).
+"""Where a mark would teach most: uncertainty of a class distribution (iLabel, eq. 3 and its alternatives), and the
+draw of the next question from it (iLabel, section 3.2).
 
-All functions take probabilities (..., C) whose last axis sums to at most 1 and return (...) float32, larger where
+The measures take probabilities (..., C) whose last axis sums to at most 1 and return (...) float32, larger where
 the prediction is less certain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from .prediction import Prediction
 
 
 def entropy(probability: np.ndarray) -> np.ndarray:
@@ -30,3 +37,42 @@ def margin(probability: np.ndarray) -> np.ndarray:
         return least_confidence(probability)
     two = np.partition(probability, -2, axis=-1)[..., -2:]
     return (1 - (two[..., 1] - two[..., 0])).astype(np.float32)
+
+
+MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "entropy": entropy,
+    "least-confidence": least_confidence,
+    "margin": margin,
+}
+
+
+def draw_query(frames: np.ndarray, worth: np.ndarray, areas: np.ndarray, top: float, seed: int) -> int | None:
+    """Draw a keyframe by its accumulated uncertainty, then one of its most uncertain pixels.
+
+    Args:
+        frames: (P,) int, ascending: the keyframe of every pixel whose geometry is sure.
+        worth: (P,) uncertainty there, >= 0; 0 where nothing shall be asked (near marks and skipped places).
+        areas: (F,) pixels of each keyframe, those with unsure geometry included.
+        top: part of a keyframe's pixels among which one is drawn, 0.01 or 0.05 in the paper.
+        seed: the same arguments give the same answer.
+
+    Returns:
+        The position of the drawn pixel in ``frames``; None when nothing is worth a question.
+    """
+    weight = np.bincount(frames, worth, minlength=len(areas))
+    if not weight.any():
+        return None
+    random = np.random.default_rng(seed)
+    frame = int(random.choice(len(weight), p=weight / weight.sum()))
+    start, end = np.searchsorted(frames, [frame, frame + 1])
+    here = worth[start:end]
+    count = min(max(round(top * int(areas[frame])), 1), int((here > 0).sum()))
+    least = np.partition(here, -count)[-count]
+    return int(start + random.choice(np.flatnonzero(here >= least)))
+
+
+def choices(prediction: Prediction, vertex: int, n: int = 9) -> list[tuple[int, float]]:
+    """The ``n`` likeliest (uid, probability) at a vertex, the likeliest first; ties by uid."""
+    row = prediction.probability[prediction.superpoints[vertex]]
+    best = np.argsort(-row, kind="stable")[:n]
+    return [(int(prediction.uids[k]), float(row[k])) for k in best]

@@ -29,6 +29,7 @@ class LabelTree:
         self._children: dict[int, list[int]] = {ROOT: []}
         for label in self.labels.values():
             self._children.setdefault(label.parent, []).append(label.uid)
+        self._paths: dict[int, list[int]] = {ROOT: []}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> LabelTree:
@@ -47,15 +48,17 @@ class LabelTree:
 
     def path(self, uid: int) -> list[int]:
         """Uids from the child of the root down to the node itself."""
-        path = []
-        while uid != ROOT:
-            path.append(uid)
-            uid = self.labels[uid].parent
-        return path[::-1]
+        if uid not in self._paths:
+            self._paths[uid] = [*self.path(self.labels[uid].parent), uid]
+        return list(self._paths[uid])
+
+    def ancestor(self, uid: int, level: int) -> int:
+        """The node on a label's path at a level, 1 being the topmost; the label itself where its path ends before."""
+        return self.path(uid)[:level][-1]
 
     def is_under(self, uid: int, ancestor: int) -> bool:
         """Whether a node is the ancestor or lies somewhere under it."""
-        return ancestor in (ROOT, uid) or ancestor in self.path(uid)
+        return ancestor == ROOT or ancestor in self.path(uid)
 
     def leaves(self, uid: int = ROOT) -> list[int]:
         """Uids without children at or under a node, in document order of the walk down."""

@@ -40,6 +40,10 @@ class EdgeGraph:
     edges: np.ndarray  # (E, 2) int32, a < b, sorted
     strength: np.ndarray  # (E,) float32 >= 0; about 1 at a clear boundary
     lab: np.ndarray  # (V, 3) float32 CIE Lab, lightly smoothed
+    steps: np.ndarray  # (E, len(STEP_NAMES)) float32: what the strength is made from
+
+
+STEP_NAMES = ("color_raw", *(f"{name}_{rounds}" for rounds in SMOOTHINGS for name in ("color", "turn", "bend")))
 
 
 def lab_from_srgb(colors: np.ndarray) -> np.ndarray:
@@ -82,13 +86,17 @@ def edge_graph(surface: Surface) -> EdgeGraph:
     count = len(surface.vertices)
     edges = mesh_edges(surface.faces, count)
     if not len(edges):
-        return EdgeGraph(edges.reshape(0, 2), np.zeros(0, np.float32), lab_from_srgb(surface.colors))
+        nothing = np.zeros((0, len(STEP_NAMES)), np.float32)
+        return EdgeGraph(edges.reshape(0, 2), nothing[:, 0], lab_from_srgb(surface.colors), nothing)
     average = averaging_matrix(edges, count)
     a, b = edges.T
     look = np.concatenate([lab_from_srgb(surface.colors), surface.normals.astype(np.float32)], axis=1)
     offset = surface.vertices[b] - surface.vertices[a]
+    offset /= np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
     strength, light, done = np.zeros(len(edges), np.float32), None, 0
-    for rounds in SMOOTHINGS:
+    steps = np.empty((len(edges), len(STEP_NAMES)), np.float32)
+    steps[:, 0] = np.sqrt(((look[b, :3] - look[a, :3]) ** 2).sum(axis=1))
+    for k, rounds in enumerate(SMOOTHINGS):
         for _ in range(rounds - done):
             look = average @ look
         done = rounds
@@ -96,14 +104,16 @@ def edge_graph(surface: Surface) -> EdgeGraph:
         difference = look[b] - look[a]
         gain = np.float32(np.sqrt(2 * np.pi * 0.6 * rounds))
         color = gain * np.sqrt((difference[:, :3] ** 2).sum(axis=1)) / LAB_SCALE
-        convex = (difference[:, 3:] * offset).sum(axis=1) > 0
+        bend = gain * (difference[:, 3:] * offset).sum(axis=1)
         # The length of the normals' step h gives 1 - cos = h^2 / 2.
-        turn = 0.5 * gain**2 * (difference[:, 3:] ** 2).sum(axis=1) * np.where(convex, CONVEX_DISCOUNT, 1.0)
+        turn = 0.5 * gain**2 * (difference[:, 3:] ** 2).sum(axis=1)
+        steps[:, 1 + 3 * k : 4 + 3 * k] = np.stack([color * LAB_SCALE, turn, bend], axis=1)
+        turn = turn * np.where(bend > 0, CONVEX_DISCOUNT, 1.0)
         scale_strength = np.sqrt(color**2 + np.minimum(turn, 2.0) / NORMAL_SCALE)
         strength = (
             np.maximum(strength, scale_strength) if rounds == SMOOTHINGS[0] else 0.5 * (strength + scale_strength)
         )
-    return EdgeGraph(edges, strength.astype(np.float32), light)
+    return EdgeGraph(edges, strength.astype(np.float32), light, steps)
 
 
 def describe(surface: Surface) -> np.ndarray:

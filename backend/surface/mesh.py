@@ -17,6 +17,7 @@ from .volume import SIDE, Volume
 BRICK = 4  # blocks along a brick
 MIN_COMPONENT = 50  # faces; smaller pieces are noise
 NUDGE = 2e-3  # of the truncation: keeps every vertex strictly inside its grid edge
+TORN = 2.5  # voxels of distance per voxel of way; a surface has at most about 1
 
 Progress = Callable[[float, str], None]
 
@@ -77,6 +78,8 @@ def _bricks(volume: Volume) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.
         rows = index[x : x + BRICK + 1, y : y + BRICK + 1, z : z + BRICK + 1]
         values, valid = (_assembled(array, rows)[:size, :size, :size] for array in (tsdf, seen))
         vertices, faces = _march(values.astype(np.float32), valid)
+        if len(faces):
+            faces = _without_skirts(vertices, faces, values.astype(np.float32) * (volume.truncation / volume.voxel))
         yield (number + 1) / len(bricks), (first + brick * BRICK) * SIDE, vertices, faces
 
 
@@ -103,6 +106,20 @@ def _march(values: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarra
     except RuntimeError:  # no cell that is observed all round crosses the surface
         return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
     return vertices.astype(np.float64), faces.astype(np.int64)
+
+
+def _without_skirts(vertices: np.ndarray, faces: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Faces (M', 3) without those between the outline of a thing and what lies behind it.
+
+    There the distance does not pass through zero but jumps from well before a surface to well behind another, so that
+    it changes by more than the way: no camera has seen a surface at such a place.
+
+    Args:
+        vertices: (N, 3) in voxels of the brick; values: (X, Y, Z) distances in voxels.
+    """
+    low, high = np.floor(vertices).astype(np.int64), np.ceil(vertices).astype(np.int64)
+    jump = np.abs(values[tuple(high.T)] - values[tuple(low.T)])
+    return faces[(jump[faces] < TORN).any(axis=1)]
 
 
 def _edge_keys(vertices: np.ndarray, origin: np.ndarray) -> np.ndarray:

@@ -28,3 +28,5 @@ class Superpoints:
     features: np.ndarray  # (S, D) float32, standardised appearance and shape
     sizes: np.ndarray  # (S,) int32 vertices
     centers: np.ndarray  # (S, 3) float32 scene metres
+    objects: np.ndarray  # (S, 2) int32, the object hypothesis around each superpoint: of few and of more pieces
+    embedding: np.ndarray  # (S, E) float32, standardised descriptors of those hypotheses

@@ -6,8 +6,7 @@ import pytest
 from backend.labels.engine import LabelEngine
 from backend.labels.placement import PlacedMark
 from backend.labels.tree import Label, LabelTree
-from backend.surface.superpoints import segment
-from tests.backend.label_scenes import boxes_on_floor, flat_tree, inside, mark
+from tests.backend.label_scenes import boxes_on_floor, flat_tree, inside, mark, superpoints_by_hand
 
 FLOOR, RED, BLUE = 1, 2, 3
 AT = {FLOOR: (2.1, 0.3), RED: (0.65, 0.7), BLUE: (1.6, 0.95)}
@@ -16,7 +15,7 @@ AT = {FLOOR: (2.1, 0.3), RED: (0.65, 0.7), BLUE: (1.6, 0.95)}
 class Scene:
     def __init__(self, surface, truth):
         self.surface, self.truth = surface, truth
-        self.superpoints = segment(surface, target=300)
+        self.superpoints = superpoints_by_hand(surface, 300)
         self.engine = LabelEngine(surface, self.superpoints)
 
     def mark(self, uid, label, at=None, sign=1):
@@ -70,7 +69,7 @@ def test_one_label_takes_what_hangs_together_and_is_less_sure_farther_away(scene
     found = scene.engine.predict(flat_tree(3), [scene.mark(1, RED)])
     assert (found.labels == RED).all()
     on_box, far = scene.where(RED), scene.where(BLUE)
-    assert found.confidence[on_box].mean() > 2 * found.confidence[far].mean()
+    assert found.confidence[on_box].mean() > found.confidence[far].mean() + 0.02
 
 
 def test_touching_boxes_of_one_colour_share_the_space_between_their_marks(touching):
@@ -78,7 +77,7 @@ def test_touching_boxes_of_one_colour_share_the_space_between_their_marks(touchi
     found = touching.engine.predict(flat_tree(3), marks)
     x, y = touching.surface.vertices[:, :2].T
     tops = inside(x, y, (0.56, 1.44, 0.56, 1.04))
-    assert (found.labels == touching.truth)[tops].mean() > 0.75
+    assert (found.labels == touching.truth)[tops].mean() > 0.8
     assert (found.labels == touching.truth)[touching.truth == 1].mean() > 0.95
 
 

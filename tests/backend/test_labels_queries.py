@@ -6,7 +6,7 @@ import pytest
 from backend.evaluation.metrics import confusion, from_confusion, scores
 from backend.evaluation.robot import Robot, clicks_to_scores
 from backend.labels.engine import LabelEngine
-from backend.labels.queries import entropy, least_confidence, margin
+from backend.labels.queries import draw_query, entropy, least_confidence, margin
 from backend.surface.superpoints import segment
 from tests.backend.label_scenes import boxes_on_floor, flat_tree
 
@@ -88,3 +88,35 @@ def test_more_clicks_do_not_leave_the_scene_worse_than_one_per_class():
     assert next(iter(found)) == 3
     assert found[max(found)] > 0.9
     assert found[max(found)] >= found[3] - 0.01
+
+
+FRAMES = np.repeat(np.arange(4), 100)
+
+
+def test_the_frame_is_drawn_by_its_uncertainty_and_the_pixel_from_the_top():
+    worth = np.zeros(400)
+    worth[100:200] = np.linspace(0.01, 1, 100)
+    worth[300:400] = 3 * np.linspace(0.01, 1, 100)
+    drawn = np.array([draw_query(FRAMES, worth, np.full(4, 100), 0.05, seed) for seed in range(300)])
+    frames = np.bincount(FRAMES[drawn], minlength=4)
+    assert frames[[0, 2]].tolist() == [0, 0]
+    assert frames[3] / frames.sum() == pytest.approx(0.75, abs=0.08)
+    assert set((drawn % 100).tolist()) == {95, 96, 97, 98, 99}
+    one_percent = {draw_query(FRAMES, worth, np.full(4, 100), 0.01, seed) % 100 for seed in range(30)}
+    assert one_percent == {99}
+
+
+def test_pixels_without_worth_are_never_drawn_and_the_same_seed_draws_the_same():
+    worth = np.zeros(400)
+    worth[[120, 130]] = 0.5
+    drawn = [draw_query(FRAMES, worth, np.full(4, 100), 0.05, seed) for seed in range(50)]
+    assert set(drawn) == {120, 130}
+    assert drawn == [draw_query(FRAMES, worth, np.full(4, 100), 0.05, seed) for seed in range(50)]
+    assert draw_query(FRAMES, np.zeros(400), np.full(4, 100), 0.05, 0) is None
+    assert draw_query(FRAMES[:0], np.zeros(0), np.full(4, 100), 0.05, 0) is None
+
+
+def test_the_share_is_of_the_whole_picture_not_of_its_sure_pixels():
+    worth = np.linspace(0.1, 1, 400)
+    drawn = {draw_query(FRAMES, worth, np.full(4, 2000), 0.01, seed) % 100 for seed in range(200)}
+    assert min(drawn) == 80

@@ -1,0 +1,1 @@
+"""Training of the learned prior: examples from generated scenes, networks, kernel mixture, card."""
