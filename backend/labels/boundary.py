@@ -31,9 +31,10 @@ class Borders:
         )
         self.ids = ids
         self._points, self._voxel = surface.vertices, surface.voxel
-        self._look = np.concatenate([graph.lab / LOOK_LAB, surface.normals / LOOK_NORMAL], axis=1).astype(np.float32)
         self._order = np.argsort(ids, kind="stable")
         self._start = np.searchsorted(ids[self._order], np.arange(int(ids.max(initial=-1)) + 2))
+        self._look = self._looks(surface, graph.lab)
+        self._off = ((self._look - self._middle(self._look)[ids]) ** 2).sum(axis=1)
         self._sort_crossing(graph.edges[ids[a] != ids[b]])
 
     def _sort_crossing(self, edges: np.ndarray) -> None:
@@ -44,6 +45,20 @@ class Borders:
         self._crossing = edges[order]
         _, first, self._edges_of_pair = np.unique(keys[order], return_index=True, return_counts=True)
         self._pairs = ends[order[first]]
+
+    def _looks(self, surface: Surface, lab: np.ndarray) -> np.ndarray:
+        """Colour, normal and distance from the superpoint's plane, in units that count alike, (V, 7) float32."""
+        points, normals = surface.vertices.astype(np.float32), surface.normals.astype(np.float32)
+        facing = self._middle(normals)
+        facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-6)
+        off_plane = ((points - self._middle(points)[self.ids]) * facing[self.ids]).sum(axis=1)
+        parts = (lab / LOOK_LAB, normals / LOOK_NORMAL, off_plane[:, None] / (LOOK_VOXELS * surface.voxel))
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def _middle(self, values: np.ndarray) -> np.ndarray:
+        """Median of each column over every superpoint, (S, D); of an even number the higher middle one."""
+        at = (self._start[:-1] + self._start[1:]) // 2
+        return np.stack([column[np.lexsort((column, self.ids))[at]] for column in values.T], axis=1)
 
     def members(self, superpoint: int) -> np.ndarray:
         """Vertices of a superpoint, ascending."""
@@ -120,13 +135,14 @@ class Borders:
         Returns:
             The superpoint's vertices (m,) and the position in ``sites`` that each goes to, -1 for its own answer.
         """
-        vertices, points, look = self._looks(superpoint)
+        vertices = self.members(superpoint)
+        points, look = self._points[vertices], self._look[vertices]
         at = np.searchsorted(vertices, sites)
         far = ((points[:, None] - points[at]) ** 2).sum(axis=2) / (PLACE_VOXELS * self._voxel) ** 2
         cost = (far + ((look[:, None] - look[at]) ** 2).sum(axis=2))[:, ::-1]
         owner = len(sites) - 1 - cost.argmin(axis=1)
         if own:
-            owner[_off(look) + OWN_HANDICAP < cost.min(axis=1)] = -1
+            owner[self._off[vertices] + OWN_HANDICAP < cost.min(axis=1)] = -1
         owner[at] = np.arange(len(sites))
         if own:
             owner[~self._hanging_together(vertices, at, owner)] = -1
@@ -138,19 +154,9 @@ class Borders:
         It is 1 for a vertex that looks like the superpoint, and small for one on a thing that was cut together with
         something larger.
         """
-        vertices, _, look = self._looks(superpoint)
-        at = np.searchsorted(vertices, sites)
-        to_site = ((look[:, None] - look[at]) ** 2).sum(axis=2)
-        return (to_site <= (_off(look) + OWN_HANDICAP)[:, None]).mean(axis=0)
-
-    def _looks(self, superpoint: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A superpoint's vertices (m,), their places (m, 3) and looks (m, 7)."""
         vertices = self.members(superpoint)
-        points, look = self._points[vertices], self._look[vertices]
-        facing = look[:, 3:].mean(axis=0)
-        facing = facing / max(float(np.linalg.norm(facing)), 1e-6)
-        off_plane = (points - np.median(points, axis=0)) @ facing / (LOOK_VOXELS * self._voxel)
-        return vertices, points, np.concatenate([look, off_plane[:, None]], axis=1)
+        to_site = ((self._look[vertices][:, None] - self._look[sites]) ** 2).sum(axis=2)
+        return (to_site <= self._off[vertices][:, None] + OWN_HANDICAP).mean(axis=0)
 
     def _hanging_together(self, vertices: np.ndarray, at: np.ndarray, owner: np.ndarray) -> np.ndarray:
         """Which of a superpoint's vertices are joined to their owner's place by others of the same owner, (m,) bool."""
@@ -161,8 +167,3 @@ class Borders:
         joined = (vertices[column] == other) & (owner[row] == owner[column])
         piece = components(np.stack([row[joined], column[joined]], axis=1), len(vertices))
         return np.isin(piece, piece[at])
-
-
-def _off(look: np.ndarray) -> np.ndarray:
-    """Squared distance of looks (m, 7) from the middle one, (m,)."""
-    return ((look - np.median(look, axis=0)) ** 2).sum(axis=1)

@@ -8,12 +8,8 @@ the prediction is less certain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from .prediction import Prediction
 
 
 def entropy(probability: np.ndarray) -> np.ndarray:
@@ -69,10 +65,3 @@ def draw_query(frames: np.ndarray, worth: np.ndarray, areas: np.ndarray, top: fl
     count = min(max(round(top * int(areas[frame])), 1), int((here > 0).sum()))
     least = np.partition(here, -count)[-count]
     return int(start + random.choice(np.flatnonzero(here >= least)))
-
-
-def choices(prediction: Prediction, vertex: int, n: int = 9) -> list[tuple[int, float]]:
-    """The ``n`` likeliest (uid, probability) at a vertex, the likeliest first; ties by uid."""
-    row = prediction.probability[prediction.superpoints[vertex]]
-    best = np.argsort(-row, kind="stable")[:n]
-    return [(int(prediction.uids[k]), float(row[k])) for k in best]

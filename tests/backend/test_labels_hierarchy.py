@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.labels.engine import LabelEngine
-from backend.labels.queries import MEASURES, choices
+from backend.labels.queries import MEASURES
 from backend.labels.tree import Label, LabelTree
 from tests.backend.label_scenes import boxes_on_floor, mark, superpoints_by_hand
 
@@ -111,16 +111,6 @@ def test_choosing_among_children_is_no_uncertainty_of_their_parent(scene):
     on_box = truth == RED
     below, above = (found.uncertainty("least-confidence", NESTED, level)[on_box].mean() for level in (0, 1))
     assert above < 0.5 * below
-
-
-def test_choices_are_the_likeliest_labels(scene, marks):
-    _, _, engine = scene
-    found = engine.predict(_tree(), marks)
-    told = choices(found, int(marks[1].vertices[0]))
-    assert told[0][0] == RED
-    assert sorted(uid for uid, _ in told) == [FLOOR, RED, BLUE]
-    assert [p for _, p in told] == sorted((p for _, p in told), reverse=True)
-    assert len(choices(found, 0, n=2)) == 2
 
 
 def test_effects_name_the_marks_that_matter(scene, marks):
