@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.spatial import cKDTree
 
-from backend.captures.capture import Capture, Frame, Intrinsics
-from backend.surface.fusion import fuse
-from backend.surface.mesh import extract
+from backend.captures.capture import Intrinsics
 
 from . import cameras, sensor
 from .render import Renderer, Shot
+from .scan import clean_mesh
 from .stage import Stage
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -50,7 +48,7 @@ def record(stage: Stage, folder: Path, about: dict, settings: Settings) -> None:
     reported = cameras.drifted(poses, shift, settings.turn, rng)
     _write_capture(folder / "capture", shots, names, camera, reported, stage.far, rng)
     voxel = MESH_VOXEL * stage.voxel * max(Settings.size[0] / settings.size[0], 1.0)  # no finer than the pixels
-    mesh = clean_mesh(renderer, shots, poses, camera, stage.far, voxel)
+    mesh = clean_mesh(renderer.geometry, shots[::2], poses[::2], camera, voxel)
     mesh["labels"] = np.where(np.isin(mesh["labels"], list(seen)), mesh["labels"], 0)
     np.savez_compressed(folder / "mesh" / "mesh.npz", **mesh)
     about = {
@@ -116,62 +114,3 @@ def _write_capture(
     data = {"camera_model": "PINHOLE", "w": camera.width, "h": camera.height, "fl_x": camera.fx, "fl_y": camera.fy}
     data |= {"cx": camera.cx + 0.5, "cy": camera.cy + 0.5, "depth_unit_scale_factor": 0.001, "frames": frames}
     write_json(folder / "transforms.json", data)
-
-
-def clean_mesh(
-    renderer: Renderer, shots: list[Shot], poses: list[np.ndarray], camera: Intrinsics, far: float, voxel: float
-) -> dict[str, np.ndarray]:
-    """One connected surface from exact depth and poses of every second view, with the classes that they show.
-
-    Returns:
-        vertices (V, 3) float32, faces (F, 3) int32, normals (V, 3) float32, colors (V, 3) uint8, labels (V,) uint16,
-        instances (V,) uint16.
-    """
-    shots, poses, frames = shots[::2], poses[::2], []
-    for index, (shot, pose) in enumerate(zip(shots, poses, strict=True)):
-        photo = (np.clip(shot.color * 0.8, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
-        near = np.where(shot.depth < far, shot.depth, 0)
-        load = (lambda image=photo: image, lambda depth=near: depth)
-        frames.append(Frame(f"{index:06d}", Path(), camera, camera, pose, *load))
-    capture = Capture("clean", "rendered", Path(), tuple(frames), np.eye(4))
-    surface = extract(fuse(capture, _quiet, voxel=voxel), _quiet)
-    votes = _truth_of(surface.vertices, shots, poses, camera, voxel)
-    return {
-        "vertices": surface.vertices,
-        "faces": surface.faces,
-        "normals": surface.normals,
-        "colors": surface.colors,
-        "labels": renderer.label_of_instance[votes].astype(np.uint16),
-        "instances": votes.astype(np.uint16),
-    }
-
-
-def _quiet(fraction: float, text: str) -> None:
-    """Progress that nobody watches."""
-
-
-def _truth_of(vertices, shots, poses, camera, voxel) -> np.ndarray:
-    """(V,) the instance that views show within two voxels of a vertex, else that of the nearest vertex with one."""
-    count = max(int(shot.instance.max()) for shot in shots) + 1
-    keys, weights = [], []
-    for shot, pose in zip(shots, poses, strict=True):
-        local = (vertices - pose[:3, 3]) @ pose[:3, :3]
-        z = local[:, 2]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            uv = np.rint(camera.project(local))
-        inside = (z > 0.1) & (uv >= 0).all(1) & (uv < [camera.width, camera.height]).all(1)
-        index = np.flatnonzero(inside)
-        u, v = uv[index].astype(int).T
-        gap = np.abs(shot.depth[v, u] - z[index])
-        near = (gap < 2 * voxel) & (shot.instance[v, u] > 0)
-        keys.append(index[near] * count + shot.instance[v, u][near])
-        weights.append(1.0 / (0.2 + gap[near] / voxel))
-    keys, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-    total = np.bincount(inverse, np.concatenate(weights))
-    order = np.lexsort((total, keys // count))
-    result = np.zeros(len(vertices), np.int64)
-    result[keys[order] // count] = keys[order] % count  # the heaviest of a vertex is written last
-    missing = result == 0
-    _, nearest = cKDTree(vertices[~missing]).query(vertices[missing])
-    result[missing] = result[~missing][nearest]
-    return result

@@ -127,8 +127,6 @@ class Renderer:
         self.sun = stage.sun
         self._key = geometry_keys(self.geometry)
         self._values = np.concatenate([self.geometry.mesh.normals, self.geometry.mesh.texture], 1).astype(np.float32)
-        self.label_of_instance = np.zeros(stage.instances + 1, np.int32)
-        self.label_of_instance[self.geometry.instance] = self.geometry.label
 
     def shoot(self, camera: Intrinsics, pose: np.ndarray) -> Shot:
         """The view of a camera at a pose (4, 4).
