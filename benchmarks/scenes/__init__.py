@@ -38,7 +38,7 @@ TRAINING = tuple(range(100, 120))
 TUNING = (0, 1)
 REPORT = (10, 11)
 CACHE = Path(__file__).resolve().parents[1] / "cache"
-VERSION = 2  # of the generators; scenes of another version are made again
+VERSION = 1  # of the generators; scenes of another version are made again
 
 
 @dataclass(frozen=True)

@@ -106,15 +106,16 @@ def _lines(scene, asking):
 
 
 def _banner(context, lines, scale):
-    """Text on a dark plate in the lower left corner, clear of the toolbar."""
+    """Text on a dark plate in the lower left corner, clear of the toolbar and of Blender's last operation."""
     font, line, margin = 0, LINE * scale, MARGIN * scale
+    bottom = 3 * margin
     blf.size(font, SIZE * scale)
     tools = next((region for region in context.area.regions if region.type == "TOOLS"), None)
     left = margin + (tools.width if tools is not None and context.preferences.system.use_region_overlap else 0)
     width = max(blf.dimensions(font, text)[0] for text, _ in lines) + 3 * margin
-    _plate(left, margin, width, len(lines) * line + margin, (0.08, 0.08, 0.08, 0.85))
+    _plate(left, bottom, width, len(lines) * line + margin, (0.08, 0.08, 0.08, 0.85))
     for row, (text, color) in enumerate(lines):
-        y = margin + (len(lines) - row - 1) * line + 0.75 * margin
+        y = bottom + (len(lines) - row - 1) * line + 0.75 * margin
         if color is not None:
             _plate(left + 0.5 * margin, y - 2 * scale, 0.8 * margin, 0.8 * margin, (*color, 1.0))
         blf.color(font, 1.0, 1.0, 1.0, 1.0)

@@ -229,10 +229,12 @@ def save_and_reopen(blender, shots):
     until(blender, STATE, lambda state: state["vertices"] > 0)
     assert blender.run(MARKS) == marks and blender.run(TREE)["uids"] == tree["uids"]
     assert labels_at(blender, [])[1] == digest
-    blender.run("bpy.ops.clickfield.remove_mark(uid=0)")
+    blender.run("bpy.ops.clickfield.remove_mark('EXEC_DEFAULT', True, uid=0)")
     wait(blender, "up_to_date, settled")
     assert labels_at(blender, [])[1] != digest
-    blender.run("bpy.ops.ed.undo()")
+    blender.move(420, 420)  # keys go to what is under the pointer
+    blender.key("ctrl+z")
+    until(blender, MARKS, lambda now: now == marks)
     wait(blender, "up_to_date, settled")
     assert blender.run(MARKS) == marks
     assert labels_at(blender, [])[1] == digest

@@ -19,6 +19,7 @@ def truth():
 
 def test_a_person_labels_the_sample(blender, truth, shots):
     # open, in the scene that Blender starts with
+    blender.run("bpy.ops.wm.read_homefile()")
     blender.run("bpy.data.objects.remove(bpy.data.objects['Cube'])")
     assert blender.run("result = list(bpy.ops.clickfield.import_sample())") == ["FINISHED"]
     state = wait(blender, "vertices>20000, !importing")
