@@ -1,4 +1,4 @@
-"""The commands of the backend: ``python -m backend serve | doctor | inspect | label | simulate``.
+"""The commands of the backend: ``python -m backend serve | doctor | inspect | convert | label | simulate``.
 
 Exit codes: 0 done, 1 unexpected error or a doctor that found something missing, 2 an error that the person can mend
 (one sentence on stderr), 3 the server could not start, 4 rubbish on the server's stream, 130 cancelled.
@@ -41,7 +41,16 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument("capture", type=Path)
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _add_reading(inspect)
+    _add_meaning(inspect)
     inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser("convert", help="write a capture in another layout")
+    convert.add_argument("capture", type=Path)
+    convert.add_argument("--to", required=True, choices=["transforms", "tum", "scannet", "replica"])
+    convert.add_argument("out", type=Path, help="a new folder")
+    _add_reading(convert)
+    _add_meaning(convert)
+    convert.set_defaults(run=_convert)
 
     label = commands.add_parser("label", help="label a capture from marks, without Blender")
     label.add_argument("capture", type=Path)
@@ -86,6 +95,11 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--depth-encoding", help="mm, m, values per metre (5000), scale:METRES, sun3d or sun3d-0.1mm")
 
 
+def _add_meaning(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--poses", default="as said", help="'inverse', 'other axes' or 'inverse, other axes'")
+    command.add_argument("--confidence", type=int, default=2, help="least confidence of depth: 0, 1 or 2 (2)")
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -128,34 +142,38 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from .captures.detect import ImportOptions, open_capture
+    from .captures.describe import describe
     from .captures.meshes import find_mesh
+
+    if arguments.capture.is_file() and find_mesh(arguments.capture) is not None:
+        return _inspect_mesh(arguments.capture, arguments.up, arguments.json)
+    facts = describe(_opened(arguments))
+    print(json.dumps(facts, indent=1) if arguments.json else _in_words(facts))
+    return 0
+
+
+def _opened(arguments: argparse.Namespace):
+    from .captures.detect import ImportOptions, open_capture
 
     options = ImportOptions(
         step=arguments.step,
         max_frames=arguments.max_frames,
         up=arguments.up,
         depth_encoding=arguments.depth_encoding,
+        poses=arguments.poses,
+        confidence=arguments.confidence,
     )
-    if arguments.capture.is_file() and find_mesh(arguments.capture) is not None:
-        return _inspect_mesh(arguments.capture, arguments.up, arguments.json)
     with _progress() as progress:
-        capture = open_capture(arguments.capture, options, progress)
-    sizes = sorted({(f.intrinsics.width, f.intrinsics.height) for f in capture.frames})
-    depth_sizes = sorted({(f.depth_intrinsics.width, f.depth_intrinsics.height) for f in capture.frames})
-    facts = {
-        "name": capture.name,
-        "format": capture.format,
-        "path": str(capture.root),
-        "frames": len(capture.frames),
-        "color_sizes": sizes,
-        "depth_sizes": depth_sizes,
-        "left_out": [{"name": one.name, "reason": one.reason} for one in capture.left_out],
-        "notes": list(capture.notes),
-        "scene_from_world": capture.scene_from_world.tolist(),
-        "fingerprint": capture.fingerprint,
-    }
-    print(json.dumps(facts, indent=1) if arguments.json else _in_words(facts))
+        return open_capture(arguments.capture, options, progress)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from .captures.convert import convert
+
+    capture = _opened(arguments)
+    with _progress() as progress:
+        said = convert(capture, arguments.to, arguments.out, progress)
+    print("\n".join([f"{len(capture.frames)} frames were written to {arguments.out}.", *said]))
     return 0
 
 
@@ -190,8 +208,13 @@ def _inspect_mesh(path: Path, up: str, as_json: bool) -> int:
 
 def _in_words(facts: dict) -> str:
     lines = [f"{facts['name']}: {facts['format']}, {facts['frames']} frames"]
-    for title, sizes in (("colour", facts["color_sizes"]), ("depth", facts["depth_sizes"])):
-        lines.append(f"{title}: " + ", ".join(f"{width} x {height}" for width, height in sizes))
+    for title, sizes in (("colour", facts["resolutions"]["color"]), ("depth", facts["resolutions"]["depth"])):
+        lines.append(f"{title}: " + ", ".join(f"{size} ({count})" for size, count in sizes.items()))
+    if facts["depth_metres"]:
+        near, middle, far = facts["depth_metres"]
+        lines.append(f"depth from {near:.2f} to {far:.2f} m, half of it within {middle:.2f} m")
+        lines.append(f"{facts['depth_missing']:.0%} of the depth pixels are holes")
+    lines.append(f"the camera's path is {facts['path_metres']:.1f} m long")
     lines += facts["notes"]
     lines += [f"left out {one['name']}: {one['reason']}" for one in facts["left_out"]]
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from .render import Shot
 from .shapes import cross
 from .stage import Geometry
 
+COARSE = 8  # voxels: the size of the pieces of which those that no shot comes near are dropped first
 BATCH = 200_000  # triangles that are looked for at a time
 
 
@@ -30,7 +31,9 @@ def clean_mesh(
     """
     seen = np.unique(np.concatenate([np.unique(shot.instance) for shot in shots]))
     of = np.flatnonzero(np.isin(geometry.instance, seen))
-    corners, of = _halved(geometry.mesh.points[geometry.mesh.faces[of]], of, voxel)
+    corners, of = _halved(geometry.mesh.points[geometry.mesh.faces[of]], of, COARSE * voxel)
+    near = _near(corners.mean(1), shots, poses, camera, COARSE * voxel)
+    corners, of = _halved(corners[near], of[near], voxel)
     parts = [slice(start, start + BATCH) for start in range(0, len(of), BATCH)]
     views = [_seen(corners[part], geometry.instance[of[part]], shots, poses, camera, voxel) for part in parts]
     facing, color, count = (np.concatenate(column) for column in zip(*views, strict=True))
@@ -59,12 +62,33 @@ def _halved(corners: np.ndarray, of: np.ndarray, longest: float) -> tuple[np.nda
     return np.concatenate(done), np.concatenate(done_of)
 
 
+def _near(
+    points: np.ndarray, shots: list[Shot], poses: list[np.ndarray], camera: Intrinsics, cell: float
+) -> np.ndarray:
+    """Which points (P, 3) lie in a cell, or beside one, that holds a point that a shot sees."""
+    v, u = np.mgrid[: camera.height, : camera.width]
+    seen = []
+    for shot, pose in zip(shots, poses, strict=True):
+        hit = shot.instance > 0
+        local = camera.unproject(np.stack([u[hit], v[hit]], 1), shot.depth[hit])
+        cells = np.floor((local @ pose[:3, :3].T + pose[:3, 3]) / cell).astype(np.int64)
+        seen.append(np.unique(_packed(cells)))
+    around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    known = np.unique(np.concatenate(seen)[:, None] + (_packed(around) - _packed(np.zeros((1, 3), np.int64))))
+    return np.isin(_packed(np.floor(points / cell).astype(np.int64)), known)
+
+
+def _packed(cells: np.ndarray) -> np.ndarray:
+    """(P,) one number per cell (P, 3) of less than a million along each axis."""
+    return (cells + (1 << 19)) @ np.array([1 << 40, 1 << 20, 1])
+
+
 def _seen(corners, instance, shots, poses, camera, voxel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How much triangles (F, 3, 3) face the cameras that see them, the sums of their colours, and the numbers."""
     centers = corners.mean(1)
     normals = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     facing, color, count = np.zeros(len(centers)), np.zeros((len(centers), 3)), np.zeros(len(centers))
-    for shot, pose in zip(shots, poses, strict=True):
+    for shot, pose in zip(shots, (pose.astype(np.float32) for pose in poses), strict=True):
         local = (centers - pose[:3, 3]) @ pose[:3, :3]
         ahead = np.flatnonzero(local[:, 2] > 0.1)
         u, v = np.rint(camera.project(local[ahead])).T

@@ -1,10 +1,12 @@
 """A capture written in another layout is the same capture."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend.__main__ import main
 from backend.captures.convert import LAYOUTS, convert
 from backend.captures.detect import open_capture
 from backend.errors import Cancelled, UserError
@@ -80,3 +82,17 @@ def test_frames_with_cameras_of_their_own_need_transforms(tmp_path):
         convert(capture, "replica", tmp_path / "out", silent)
     convert(capture, "transforms", tmp_path / "out", silent)
     assert open_capture(tmp_path / "out").frames[1].intrinsics.fx == capture.frames[1].intrinsics.fx
+
+
+def test_the_commands_inspect_and_convert(tmp_path, capsys):
+    rooms.write_plain(tmp_path / "in", 4)
+    assert main(["inspect", str(tmp_path / "in"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == 4 and told["path_metres"] > 0.5 and len(told["depth_metres"]) == 3
+    assert main(["inspect", str(tmp_path / "in")]) == 0
+    assert "4 frames" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "in"), "--to", "tum", str(tmp_path / "out")]) == 0
+    assert "4 frames were written" in capsys.readouterr().out
+    assert len(open_capture(tmp_path / "out").frames) == 4
+    assert main(["convert", str(tmp_path / "in"), "--to", "tum", str(tmp_path / "out")]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
