@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from .kernel import GraphKernel
 from .tree import ROOT, LabelTree
@@ -20,8 +19,6 @@ SHARPNESS = 8.0  # of the softmax over scores relative to how much a superpoint 
 REACHED = 0.1  # scores shrink with the distance from marks; below this reach they are taken as they are
 NEGATIVE_TARGET = -0.5
 SUPPORT_EPSILON = 1e-6
-DOUBT = 2.0  # of a mark that marks of other labels nearby contradict and none of its own supports
-NEARNESS = 4  # power of the correlation in which nearness is counted for that
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,6 @@ def _among_children(
     rows = np.searchsorted(nodes, evidence.superpoints[positive])
     claims = np.zeros((len(nodes), len(children)))
     np.add.at(claims, (rows, column[positive]), evidence.shares[positive])
-    noise += _doubt(kernel, nodes, claims)
     targets = claims - (0.5 if alone else 1 / len(children))
     score = kernel.regress(nodes, targets, noise)
     support = kernel.support(nodes, noise) if support is None else support
@@ -113,24 +109,6 @@ def _among_children(
         odds[np.setdiff1d(evidence.superpoints[rows], claimed), k] = 0
     total = odds.sum(axis=1) + rest
     return (odds / np.maximum(total, 1e-30)[:, None]).astype(np.float32)
-
-
-def _doubt(kernel: GraphKernel, nodes: np.ndarray, claims: np.ndarray) -> np.ndarray:
-    """Additional noise (M,) of marks that look out of place among the others.
-
-    A mark on a sliver that was cut together with something else would turn all of that over. So a mark that a near one
-    of another label contradicts, more than any near one of its own label supports, counts for less: it then acts on
-    its own surroundings only, until a second mark backs it.
-
-    Args:
-        nodes: (M,) superpoints with marks; ``claims`` (M, children): the part of each that each child claims.
-    """
-    index = torch.from_numpy(nodes)
-    near = kernel.matrix[index][:, index].numpy() ** NEARNESS
-    np.fill_diagonal(near, 0)
-    same = np.clip(claims @ claims.T, 0, 1)
-    contradiction, support = (near * (1 - same)).max(axis=1), (near * same).max(axis=1)
-    return DOUBT**2 * np.maximum(contradiction - support, 0)
 
 
 def _with_denials(

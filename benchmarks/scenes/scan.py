@@ -65,7 +65,7 @@ def _halved(corners: np.ndarray, of: np.ndarray, longest: float) -> tuple[np.nda
 def _near(
     points: np.ndarray, shots: list[Shot], poses: list[np.ndarray], camera: Intrinsics, cell: float
 ) -> np.ndarray:
-    """Which points (P, 3) lie in a cell, or beside one, that holds a point that a shot sees."""
+    """(P,) bool: which points (P, 3) lie in a cell, or beside one, that holds a point that a shot sees."""
     v, u = np.mgrid[: camera.height, : camera.width]
     seen = []
     for shot, pose in zip(shots, poses, strict=True):
