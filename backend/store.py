@@ -27,6 +27,7 @@ log = logging.getLogger("clickfield.store")
 DEFAULT_LIMIT = 4 << 30
 DIGITS = 32  # hexadecimal digits of a SHA-256 in file names; Windows paths are short
 TEMPORARY = ".writing-"
+UNPACKED = "unpacked"  # folder of unpacked captures, which has a limit of its own and goes capture by capture
 STALE = 3600.0  # seconds after which a temporary file belongs to a process that died
 
 
@@ -141,7 +142,9 @@ class Store:
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
         """(last use in seconds, bytes, path) of every file."""
-        for folder, _, names in os.walk(self.root):
+        for folder, inside, names in os.walk(self.root):
+            if Path(folder) == self.root:
+                inside[:] = [name for name in inside if name != UNPACKED]
             for name in names:
                 path = Path(folder, name)
                 try:

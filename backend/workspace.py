@@ -37,7 +37,7 @@ from .objects.preview import previews
 from .objects.separation import SeparationResult, separate
 from .protocol import checked_document
 from .scene_cache import SceneCache
-from .store import Store
+from .store import UNPACKED, Store
 from .surface.cues import gather
 from .surface.fusion import Volume, fuse
 from .surface.mesh import extract
@@ -105,7 +105,8 @@ class Workspace:
         Raises UserError, Cancelled.
         """
         with Timed(self.seconds, "read"):
-            capture = open_capture(path, options, lambda f, text: progress(0.1 * f, text))
+            unpacked = self._store.root / UNPACKED if self._store is not None else None
+            capture = open_capture(path, options, lambda f, text: progress(0.1 * f, text), unpacked)
         on_capture(capture)
         return self.build(capture, lambda f, text: progress(0.1 + 0.9 * f, text))
 
@@ -289,8 +290,7 @@ class Workspace:
 
     def save(self) -> int:
         """Keep the trained field in the cache; its size in bytes, 0 while it is not settled."""
-        student = self._wait(self._student, lambda f, text: None, "")
-        return student.save()
+        return self._wait(self._student, lambda f, text: None, "").save()
 
     # --- questions ---
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from backend.captures.common import Progress
 from backend.errors import UserError
-from backend.store import default_root, key_of
+from backend.store import UNPACKED, default_root, key_of
 
 CONTENTS = "contents.json"
 LIMIT = 32 << 30  # bytes of all unpacked captures together; what was not used for longest goes first
@@ -41,7 +41,7 @@ class Scratch:
         progress: Progress = lambda fraction, text: None,
         limit: int = LIMIT,
     ):
-        self.root = Path(root) if root is not None else default_root() / "unpacked"
+        self.root = Path(root) if root is not None else default_root() / UNPACKED
         self.progress, self._limit = progress, limit
 
     def folder(self, source: Path, kind: str, fill: Callable[[Path], None]) -> Path:

@@ -183,3 +183,12 @@ def test_cache_that_may_only_be_read_still_serves(tmp_path):
             store.put_bytes("key", b"2")
     finally:
         folder.chmod(stat.S_IRWXU)
+
+
+def test_unpacked_captures_are_not_evicted_file_by_file(tmp_path):
+    store = Store(tmp_path, limit=100)
+    frame = tmp_path / "unpacked" / "capture" / "0.png"
+    frame.parent.mkdir(parents=True)
+    frame.write_bytes(b"x" * 1000)
+    store.put_bytes("ab", b"y" * 90)
+    assert frame.exists() and store.get_bytes("ab") is not None
