@@ -30,11 +30,12 @@ class Pointer:
     """One viewport of one scene, while neither moves. Screen places are pixels of the region.
 
     Attributes:
+        region: the viewport's.
         scan: the scan that can be pointed at, None when it is hidden or gone.
     """
 
     def __init__(self, scene: bpy.types.Scene, region: bpy.types.Region, view: bpy.types.RegionView3D) -> None:
-        self._scene, self._region, self._view = scene, region, view
+        self._scene, self.region, self._view = scene, region, view
         scan = find_scan(scene, scene.clickfield.capture_id)
         self.scan = scan if scan is not None and scan.visible_get() else None
         self._back = scan.matrix_world.inverted_safe() if scan is not None else Matrix.Identity(4)
@@ -43,8 +44,8 @@ class Pointer:
         """Where the scan is met, in its own space. Waits for the picker if it is not made yet."""
         if self.scan is None:
             return None
-        start = view3d_utils.region_2d_to_origin_3d(self._region, self._view, (x, y))
-        direction = view3d_utils.region_2d_to_vector_3d(self._region, self._view, (x, y))
+        start = view3d_utils.region_2d_to_origin_3d(self.region, self._view, (x, y))
+        direction = view3d_utils.region_2d_to_vector_3d(self.region, self._view, (x, y))
         start, direction = self._back @ start, self._back.to_3x3() @ direction
         return live.session().canvas.hit(self.scan, np.array(start), np.array(direction))
 
@@ -56,7 +57,7 @@ class Pointer:
         lens = camera.clickfield
         if lens.capture_id != own.capture_id:
             return None
-        direction = view3d_utils.region_2d_to_vector_3d(self._region, self._view, (x, y))
+        direction = view3d_utils.region_2d_to_vector_3d(self.region, self._view, (x, y))
         rotation = (camera.matrix_world @ OPENCV_TO_BLENDER).to_3x3().normalized()
         a, b, z = rotation.transposed() @ direction
         u, v = lens.fx * a / z + lens.cx, lens.fy * b / z + lens.cy
@@ -84,7 +85,7 @@ class Pointer:
         return nearest_dot(positions, np.array(self._view.perspective_matrix), self._size(), (x, y))
 
     def _size(self) -> tuple[int, int]:
-        return self._region.width, self._region.height
+        return self.region.width, self.region.height
 
 
 def nearest_dot(
@@ -106,13 +107,31 @@ def nearest_dot(
     return row if distance[row] <= MARK_RADIUS else None
 
 
+def pressed_at(event: bpy.types.Event) -> tuple[int, int]:
+    """Where in the window a button or key went down.
+
+    While Blender draws, presses and movements wait in line, and a press that waited may carry the place of the pointer
+    when it was read, far along a stroke. The place before it is that of the last movement before the press.
+    """
+    return event.mouse_prev_x, event.mouse_prev_y
+
+
 def region_under(
-    context: bpy.types.Context, event: bpy.types.Event
+    context: bpy.types.Context, place: tuple[int, int]
 ) -> tuple[bpy.types.Region, bpy.types.RegionView3D] | tuple[None, None]:
-    """The 3D viewport under the mouse and its view; (None, None) elsewhere."""
+    """The 3D viewport at a place of the window and its view; (None, None) elsewhere."""
+    x, y = place
     for area in context.window.screen.areas:
         for region in area.regions if area.type == "VIEW_3D" else ():
-            inside_x = region.x <= event.mouse_x < region.x + region.width
-            if region.type == "WINDOW" and inside_x and region.y <= event.mouse_y < region.y + region.height:
+            inside = region.x <= x < region.x + region.width and region.y <= y < region.y + region.height
+            if region.type == "WINDOW" and inside:
                 return region, region.data or area.spaces.active.region_3d
     return None, None
+
+
+def pointer_at(context: bpy.types.Context, place: tuple[int, int]) -> tuple[Pointer, float, float] | None:
+    """What points at a place of the window, and where in its region; None beside 3D viewports."""
+    region, view = region_under(context, place)
+    if view is None:
+        return None
+    return Pointer(context.scene, region, view), place[0] - region.x, place[1] - region.y

@@ -9,7 +9,7 @@ from mathutils import Matrix, Vector
 
 from ..blender_addon.document import labels as documents
 from ..blender_addon.document import recent
-from ..blender_addon.pointer import Pixel, Pointer, region_under
+from ..blender_addon.pointer import Pixel
 from ..blender_addon.scene.cameras import matrix_from_rows
 from ..blender_addon.scene.scan import find_scan
 from .tree import add, find_label, put_in_order
@@ -55,8 +55,8 @@ def may_mark(operator, context):
 
 class CLICKFIELD_OT_add_mark(bpy.types.Operator):
     bl_idname = "clickfield.add_mark"
-    bl_label = "Mark"
-    bl_description = "Say that the surface under the mouse is of the active label; with Ctrl that it is not"
+    bl_label = "Add Mark"
+    bl_description = "Say that a place on the scan, or a pixel of a keyframe, is or is not of a label"
     bl_options = {"REGISTER", "UNDO"}
 
     label: IntProperty(name="Label", description="Uid of the label; 0 means the active one", default=0, min=0)
@@ -70,29 +70,6 @@ class CLICKFIELD_OT_add_mark(bpy.types.Operator):
     def poll(cls, context):
         """Only with a capture and a label."""
         return may_mark(cls, context)
-
-    def invoke(self, context, event):
-        """Find what is under the mouse."""
-        region, view = region_under(context, event)
-        if view is None:
-            self.report({"ERROR"}, "Click into a 3D viewport.")
-            return {"CANCELLED"}
-        x, y = event.mouse_x - region.x, event.mouse_y - region.y
-        pointer = Pointer(context.scene, region, view)
-        pixel = pointer.pixel(x, y)
-        self.frame = ""
-        if pixel is not None:
-            self.frame, self.u, self.v = pixel.frame, pixel.u, pixel.v
-            return self.execute(context)
-        if pointer.scan is None:
-            self.report({"ERROR"}, "The scan is hidden or was deleted; show it to mark it.")
-            return {"CANCELLED"}
-        hit = pointer.hit(x, y)
-        if hit is None:
-            self.report({"WARNING"}, "There is no scan under the mouse.")
-            return {"CANCELLED"}
-        self.location = pointer.world(hit.point)
-        return self.execute(context)
 
     def execute(self, context):
         """Add the mark to the scene's label document."""

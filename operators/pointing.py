@@ -5,17 +5,8 @@ from bpy.props import IntProperty
 
 from ..blender_addon import hovering, marked
 from ..blender_addon.document import recent
-from ..blender_addon.pointer import Pointer, region_under
+from ..blender_addon.pointer import pointer_at, pressed_at
 from .tree import choose, find_label
-
-
-def _pointer(operator, context, event):
-    """What points, and where in its region; None after a report."""
-    region, view = region_under(context, event)
-    if view is None:
-        operator.report({"ERROR"}, "Point into a 3D viewport.")
-        return None
-    return Pointer(context.scene, region, view), event.mouse_x - region.x, event.mouse_y - region.y
 
 
 class CLICKFIELD_OT_pick_label(bpy.types.Operator):
@@ -31,8 +22,9 @@ class CLICKFIELD_OT_pick_label(bpy.types.Operator):
 
     def invoke(self, context, event):
         """Make it the active label."""
-        found = _pointer(self, context, event)
+        found = pointer_at(context, pressed_at(event))
         if found is None:
+            self.report({"ERROR"}, "Point into a 3D viewport.")
             return {"CANCELLED"}
         pointer, x, y = found
         label = pointer.label(x, y)
@@ -96,8 +88,9 @@ class CLICKFIELD_OT_remove_mark_here(bpy.types.Operator):
 
     def invoke(self, context, event):
         """Remove it."""
-        found = _pointer(self, context, event)
+        found = pointer_at(context, pressed_at(event))
         if found is None:
+            self.report({"ERROR"}, "Point into a 3D viewport.")
             return {"CANCELLED"}
         pointer, x, y = found
         dots = marked.dots(context.scene)
@@ -124,10 +117,9 @@ class CLICKFIELD_OT_hover(bpy.types.Operator):
 
     def invoke(self, context, event):
         """Look once and let the movement go on to whatever else it is for."""
-        region, view = region_under(context, event)
-        if view is not None:
-            pointer = Pointer(context.scene, region, view)
-            hovering.look(context, pointer, event.mouse_x - region.x, event.mouse_y - region.y)
+        found = pointer_at(context, (event.mouse_x, event.mouse_y))
+        if found is not None:
+            hovering.look(context, *found)
         return {"PASS_THROUGH"}
 
 

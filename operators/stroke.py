@@ -6,7 +6,7 @@ import bpy
 from bpy.props import IntProperty
 
 from ..blender_addon import live, strokes
-from ..blender_addon.pointer import Pointer, region_under
+from ..blender_addon.pointer import pointer_at, pressed_at
 from ..blender_addon.scene.strokes import MOST_POINTS, Stroke
 from .mark import give_mark, may_mark
 from .tree import find_label
@@ -33,16 +33,15 @@ class CLICKFIELD_OT_mark(bpy.types.Operator):
 
     def invoke(self, context, event):
         """The button is down: follow the mouse until it is up again, and not a moment longer."""
-        region, view = region_under(context, event)
-        if view is None:
+        found = pointer_at(context, pressed_at(event))
+        if found is None:
             self.report({"ERROR"}, "Click into a 3D viewport.")
             return {"CANCELLED"}
-        self._pointer = Pointer(context.scene, region, view)
-        if self._pointer.scan is None:
+        self._pointer, *self._began = found
+        if self._pointer.scan is None and self._pointer.pixel(*self._began) is None:
             self.report({"ERROR"}, "The scan is hidden or was deleted; show it to mark it.")
             return {"CANCELLED"}
-        self._region, self._button = region, event.type
-        self._began = event.mouse_x - region.x, event.mouse_y - region.y
+        self._button = event.type
         self._dragged = False
         self._stroke = None
         context.window_manager.modal_handler_add(self)
@@ -67,11 +66,12 @@ class CLICKFIELD_OT_mark(bpy.types.Operator):
         self._forget()
 
     def _follow(self, context, event):
-        place = event.mouse_x - self._region.x, event.mouse_y - self._region.y
+        region = self._pointer.region
+        place = event.mouse_x - region.x, event.mouse_y - region.y
         if not self._dragged:
             threshold = context.preferences.inputs.drag_threshold_mouse * context.preferences.system.ui_scale
             self._dragged = math.dist(place, self._began) > threshold
-        if not self._dragged:
+        if not self._dragged or self._pointer.scan is None:
             return
         if self._stroke is None:
             self._stroke = Stroke(self._cast, SPACING * live.session().canvas.voxel(self._pointer.scan))
@@ -82,7 +82,7 @@ class CLICKFIELD_OT_mark(bpy.types.Operator):
         self._stroke.extend(*place)
         strokes.extend(self._pointer.world(point) for point in self._stroke.points[known:])
         if known != len(self._stroke.points):
-            self._region.tag_redraw()
+            region.tag_redraw()
 
     def _cast(self, x, y):
         hit = self._pointer.hit(x, y)
@@ -90,7 +90,7 @@ class CLICKFIELD_OT_mark(bpy.types.Operator):
 
     def _forget(self):
         strokes.end()
-        self._region.tag_redraw()
+        self._pointer.region.tag_redraw()
 
     def _take(self, context):
         """One mark of what was clicked on or drawn."""

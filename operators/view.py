@@ -6,7 +6,7 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from ..blender_addon import live
-from ..blender_addon.pointer import Pointer, region_under
+from ..blender_addon.pointer import Pointer, pointer_at, pressed_at
 from ..blender_addon.scene import best_view, cameras
 from .tree import find_label
 
@@ -72,10 +72,10 @@ class CLICKFIELD_OT_best_view(bpy.types.Operator, ViewOperator):
 
     def invoke(self, context, event):
         """The place under the mouse; from a button, that in the middle of the viewport."""
-        region, view = region_under(context, event)
+        found = pointer_at(context, pressed_at(event))
         from_button = context.region is not None and context.region.type != "WINDOW"
-        if view is not None and not from_button:
-            return self._look(context, region, view, event.mouse_x - region.x, event.mouse_y - region.y)
+        if found is not None and not from_button:
+            return self._look(context, *found)
         return self.execute(context)
 
     def execute(self, context):
@@ -85,11 +85,11 @@ class CLICKFIELD_OT_best_view(bpy.types.Operator, ViewOperator):
             self.report({"ERROR"}, "Point into a 3D viewport.")
             return {"CANCELLED"}
         region = next(region for region in area.regions if region.type == "WINDOW")
-        return self._look(context, region, area.spaces.active.region_3d, region.width / 2, region.height / 2)
+        pointer = Pointer(context.scene, region, area.spaces.active.region_3d)
+        return self._look(context, pointer, region.width / 2, region.height / 2)
 
-    def _look(self, context, region, view, x, y):
+    def _look(self, context, pointer, x, y):
         scene = context.scene
-        pointer = Pointer(scene, region, view)
         hit = pointer.hit(x, y)
         if hit is None:
             self.report({"WARNING"}, "There is no scan there; point at the scan.")

@@ -76,9 +76,11 @@ def test_labelling_with_mouse_and_keys(blender, truth, shots):
     (x, y), _ = look_at(blender, truth, rug)
     before = wait(blender, "up_to_date, settled")["marks"]
     _, digest = labels_at(blender, [])
-    blender.drag(x - 25, y, x + 25, y + 6, steps=12)
+    blender.drag(x - 40, y - 5, x + 40, y + 5, steps=12)
     stroke = until(blender, MARKS, lambda marks: len(marks) == before + 1)[-1]
     assert stroke[1:3] == [uid_of["Rug"], 1] and len(stroke[6]) >= 4
+    begun = blender.run(f"result = at_3d({stroke[6][0]})")
+    assert np.hypot(begun[0] - (x - 40), begun[1] - (y - 5)) < 4  # where the button went down, however late it was read
     gaps = np.linalg.norm(np.diff(np.array(stroke[6]), axis=0), axis=1)
     assert gaps.max() < 4 * np.median(gaps)
     wait(blender, "up_to_date, settled")
