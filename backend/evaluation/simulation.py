@@ -24,7 +24,6 @@ from .users import Click, User
 
 Progress = Callable[[float, str], None]
 PER_CLASS = "1x"  # the budget of one click per class
-MARK = ("id", "label", "sign", "frame", "u", "v")
 SCAN, PHOTO = "scan", "photo"  # label maps looked up on the scan, or sharpened by the frame's own photo
 
 

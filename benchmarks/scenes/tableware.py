@@ -130,15 +130,6 @@ def pen(kit: Kit, label: str = "Pen") -> Thing:
     return thing
 
 
-def pen_pot(kit: Kit, label: str = "Pen") -> Thing:
-    """Pens that stand together, to be put into a cup."""
-    thing = Thing(label)
-    for k in range(6):
-        a = 2 * np.pi * k / 6 + kit.between(-0.3, 0.3)
-        top = (0.035 * np.cos(a), 0.035 * np.sin(a), kit.between(0.13, 0.17))
-        thing.add(rod((-0.012 * np.cos(a), -0.012 * np.sin(a), 0.01), top, 0.004, segments=7), kit.lacquer(gloss=0.4))
-    return thing
-
 
 def cable(kit: Kit, start, end, label: str = "Cable", sway: float = 0.12, radius: float = 0.0035) -> Thing:
     """A cable lying in curves from one point to another, both (x, y, z); a plug at its end."""
@@ -277,17 +268,6 @@ def small_plant(kit: Kit, label: str = "Plant") -> Thing:
         thing.add(part, green, (0, 0, 1.35 * r), (0, -25 - 3 * k, 137.5 * k))
     return thing
 
-
-def utensils(kit: Kit, label: str = "Utensil") -> Thing:
-    """Wooden spoons and turners in a jar."""
-    thing = Thing(label)
-    thing.add(lathe([(0, 0), (0.05, 0), (0.055, 0.14), (0.05, 0.14), (0.046, 0.02)], 24), glaze(kit))
-    for k in range(5):
-        a, wood = 1.26 * k, kit.wood(0.8)
-        top = np.array([0.06 * np.cos(a), 0.06 * np.sin(a), kit.between(0.26, 0.32)])
-        thing.add(rod((0.01 * np.cos(a), 0.01 * np.sin(a), 0.02), top, 0.006, segments=7), wood)
-        thing.add(pillow((0.05, 0.015, 0.075), 2.4, 6), wood, top, (0, 0, np.degrees(a)))
-    return thing
 
 
 def board(kit: Kit, label: str = "Board") -> Thing:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from backend.evaluation.robot import Robot
 from backend.labels.calibration import calibrated, reached
 from backend.labels.engine import LabelEngine
 from tests.backend.label_scenes import flat_tree, superpoints_by_hand, things_on_floor
+from tests.backend.robot import Robot
 
 
 def test_the_map_rises_with_probability_and_reach():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from backend.evaluation.metrics import confusion, from_confusion, scores
-from backend.evaluation.robot import Robot, clicks_to_scores
 from backend.labels.engine import LabelEngine
 from backend.labels.queries import draw_query, entropy, least_confidence, margin
 from backend.surface.superpoints import segment
 from tests.backend.label_scenes import boxes_on_floor, flat_tree
+from tests.backend.robot import Robot, clicks_to_scores
 
 ROWS = np.array([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [0.7, 0.2, 0.1, 0]], np.float32)
 

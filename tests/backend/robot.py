@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..labels.placement import PlacedMark
-from ..surface.features import averaging_matrix, components, mesh_edges
-from ..surface.surface import Surface
+from backend.labels.placement import PlacedMark
+from backend.surface.features import averaging_matrix, components, mesh_edges
+from backend.surface.surface import Surface
 
 IGNORED = 0  # true uid of vertices that nobody asks about
 EROSION_ROUNDS = 12
