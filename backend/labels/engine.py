@@ -45,7 +45,6 @@ class LabelEngine:
         self.superpoints = superpoints
         self._kernel = JointKernel(superpoints)
         self._borders = Borders(surface, edge_graph(surface), superpoints.ids)
-        self._piece = components(superpoints.edges, len(superpoints.sizes))
 
     def predict(self, tree: LabelTree, placed: Sequence[PlacedMark]) -> Prediction:
         """Labels for a set of marks; independent of their order in the list and of earlier predictions.
@@ -103,10 +102,7 @@ class LabelEngine:
         found = self._posterior(tree, said, divided, support)
         largest = found.probability.max(axis=1, initial=0)
         best = found.probability.argmax(axis=1) if len(found.uids) else np.zeros(len(largest), np.int64)
-        # A single label claims only what hangs together with it; nor is anything claimed that is likelier unlabelled.
-        best[largest <= 1 - found.probability.sum(axis=1)] = NONE
-        if len(found.uids) == 1:
-            best[~np.isin(self._piece, self._piece[said.superpoints[said.positive]])] = NONE
+        best[largest <= 1 - found.probability.sum(axis=1)] = NONE  # likelier unlabelled
         labels, row = np.unique(said.labels, return_inverse=True)
         under = [[tree.is_under(uid, label) for uid in found.uids.tolist()] for label in labels.tolist()]
         fits = np.array(under, bool).reshape(len(labels), len(found.uids))[row] == said.positive[:, None]
@@ -127,7 +123,13 @@ class LabelEngine:
         return shared
 
     def _posterior(self, tree: LabelTree, said: Statements, divided: dict, support: np.ndarray | None) -> Posterior:
-        """The posterior; marks that are kept to their piece speak there alone."""
+        """The posterior; marks that are kept to their piece speak there alone.
+
+        While there is a single label it is one thing that is asked for, and nothing yet that its look-alikes are told
+        apart from: likeness says nothing.
+        """
+        if len(np.unique(said.labels[said.positive])) == 1:
+            return posterior(self._kernel.local, tree, self._evidence(said, divided), support)
         if not said.local.any():
             return posterior(self._kernel, tree, self._evidence(said, divided), support)
         near = posterior(self._kernel.local, tree, self._evidence(said, divided))

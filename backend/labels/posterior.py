@@ -2,7 +2,8 @@
 
 The kernel is the normalised inverse of the regularised graph Laplacian (diffusion: the same thing continues until a
 boundary) plus a radial basis function on descriptors (things that look alike). At every inner node of the label tree
-one regression tells its children apart, so a mark conditions only the nodes above it.
+one regression tells its children apart, so a mark conditions only the nodes above it. A single label has nothing to be
+told apart from but the rest of the scene: its regression has a negative mean, so that it ends where its thing ends.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ RIDGE = 0.02
 SHARPNESS = 8.0  # of the softmax over scores relative to how much a superpoint is reached by marks at all
 REACHED = 0.1  # scores shrink with the distance from marks; below this reach they are taken as they are
 NEGATIVE_TARGET = -0.5
+ELSEWHERE = -0.05  # score of a single label far from its marks: most of a scene is something else
 SUPPORT_EPSILON = 1e-6
 
 
@@ -56,8 +58,10 @@ def posterior(kernel: GraphKernel, tree: LabelTree, evidence: Evidence, support:
     mass = {ROOT: np.ones(len(kernel), np.float32)}
     below = tree.reachable(uids.tolist())
     support = kernel.support(*_observed(evidence, positive)) if support is None else support
+    far = ELSEWHERE if len(uids) == 1 else 0.0
     for node, children in below.items():
-        conditional = _among_children(kernel, tree, evidence, children, support if node == ROOT else None)
+        known = support if node == ROOT else None
+        conditional = _among_children(kernel, tree, evidence, children, known, far if node == ROOT else 0.0)
         commit = _commitment(kernel, tree, evidence, node, children)
         for k, child in enumerate(children):
             mass[child] = mass[node] * commit * conditional[:, k]
@@ -77,11 +81,17 @@ def _observed(evidence: Evidence, chosen: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _among_children(
-    kernel: GraphKernel, tree: LabelTree, evidence: Evidence, children: list[int], support: np.ndarray | None
+    kernel: GraphKernel,
+    tree: LabelTree,
+    evidence: Evidence,
+    children: list[int],
+    support: np.ndarray | None,
+    far: float,
 ) -> np.ndarray:
     """(S, children) conditional probabilities; rows sum to 1, or to less where all children are denied.
 
-    ``support`` (S,) is that of all positive marks at or under the children, where it is known already.
+    ``support`` (S,) is that of all positive marks at or under the children, where it is known already; ``far`` is the
+    score that the only child has before any mark, negative when it is to end somewhere.
     """
     labels, at = np.unique(evidence.labels, return_inverse=True)
     under = [[k for k, child in enumerate(children) if tree.is_under(label, child)] for label in labels.tolist()]
@@ -89,19 +99,19 @@ def _among_children(
     positive = (evidence.signs > 0) & (column >= 0)
     denied = [np.flatnonzero((evidence.signs < 0) & (evidence.labels == c)) for c in children]
     alone = len(children) == 1
-    if alone and not len(denied[0]):
+    if alone and not len(denied[0]) and not far:
         return np.ones((len(kernel), 1), np.float32)
     nodes, noise = _observed(evidence, positive)
     rows = np.searchsorted(nodes, evidence.superpoints[positive])
     claims = np.zeros((len(nodes), len(children)))
     np.add.at(claims, (rows, column[positive]), evidence.shares[positive])
     targets = claims - (0.5 if alone else 1 / len(children))
-    score = kernel.regress(nodes, targets, noise)
+    score = kernel.regress(nodes, targets - far, noise) + far
     support = kernel.support(nodes, noise) if support is None else support
     sharpness = SHARPNESS / (np.sqrt(support) + REACHED)
     for k, rows in enumerate(denied):
         if len(rows):
-            score[:, k] = _with_denials(kernel, evidence, rows, nodes, targets[:, k], noise)
+            score[:, k] = _with_denials(kernel, evidence, rows, nodes, targets[:, k], noise, far)
     odds = np.exp(sharpness[:, None] * (score - score.max(axis=1, keepdims=True)))
     rest = np.exp(-sharpness * score.max(axis=1)) if alone else 0.0
     for k, rows in enumerate(denied):
@@ -112,7 +122,13 @@ def _among_children(
 
 
 def _with_denials(
-    kernel: GraphKernel, evidence: Evidence, rows: np.ndarray, nodes: np.ndarray, target: np.ndarray, noise: np.ndarray
+    kernel: GraphKernel,
+    evidence: Evidence,
+    rows: np.ndarray,
+    nodes: np.ndarray,
+    target: np.ndarray,
+    noise: np.ndarray,
+    far: float,
 ) -> np.ndarray:
     """Score of one child from the positive rows and from its negative marks elsewhere, (S,) float32."""
     chosen = np.zeros(len(evidence.labels), bool)
@@ -122,7 +138,7 @@ def _with_denials(
     new = ~np.isin(denied, nodes)
     every = np.concatenate([nodes, denied[new]])
     values = np.concatenate([target, np.full(int(new.sum()), NEGATIVE_TARGET)])
-    return kernel.regress(every, values[:, None], np.concatenate([noise, denied_noise[new]]))[:, 0]
+    return kernel.regress(every, values[:, None] - far, np.concatenate([noise, denied_noise[new]]))[:, 0] + far
 
 
 def _commitment(

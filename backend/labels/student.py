@@ -17,6 +17,7 @@ import torch
 
 from ..captures.capture import Capture, Intrinsics
 from ..errors import UserError
+from ..field.bare import SurfaceDistances, pool_from_surface
 from ..field.field import Field
 from ..field.persistence import load, save
 from ..field.rendering import render_rays
@@ -43,6 +44,7 @@ class Student:
 
     Args:
         stem: where the settled field is kept, path without suffix; None keeps it nowhere.
+        capture: with frames it teaches geometry and colour; without any the surface itself does.
         volume: the fused volume; None when the surface came from the cache, then it is fused again if needed.
         check: called often during long work; raises Cancelled.
     """
@@ -69,10 +71,14 @@ class Student:
         if field is not None:
             self._trainer = FieldTrainer(field, None, device, CONFIG)
             return
-        volume = volume if volume is not None else fuse(capture, check, device=str(device))
-        broken = {one.name for one in volume.left_out}
-        readable = replace(capture, frames=tuple(frame for frame in capture.frames if frame.name not in broken))
-        pool = build_pool(readable, volume, check)
+        if capture.frames:
+            volume = volume if volume is not None else fuse(capture, check, device=str(device))
+            broken = {one.name for one in volume.left_out}
+            readable = replace(capture, frames=tuple(frame for frame in capture.frames if frame.name not in broken))
+            pool = build_pool(readable, volume, check)
+        else:
+            volume = SurfaceDistances(surface)
+            pool = pool_from_surface(surface, volume, check)
         self._trainer = FieldTrainer(new_field(surface, volume), PointSampler(pool), device, CONFIG)
 
     def _saved_field(self) -> Field | None:
@@ -200,6 +206,7 @@ class Student:
             at = rows[start : start + RAYS][hit], columns[start : start + RAYS][hit]
             color[at] = (seen.color.cpu().numpy()[hit] * 255).round().astype(np.uint8)
             depth[at] = seen.depth.cpu().numpy()[hit]
-            if self.labels_done and seen.logits is not None:
+            # A single output says nothing: it is the same everywhere.
+            if self.labels_done and seen.logits is not None and len(self._columns) > 1:
                 labels[at] = self._columns[seen.logits.argmax(1).cpu().numpy()[hit]]
         return replace(view, color=color, depth=depth, labels=labels)
