@@ -97,6 +97,19 @@ class Keyframes:
         return pixels[sure[met]].astype(np.float32), vertices[met]
 
 
+class Everywhere:
+    """A surface without keyframes, asked about as if one without a name showed each of its vertices once."""
+
+    def __init__(self, surface: Surface):
+        self._count = len(surface.vertices)
+        self.names, self.areas = [""], [self._count]
+
+    def joined(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As of Keyframes; all pixels are 0."""
+        count = self._count
+        return np.zeros(count, np.int64), np.zeros((count, 2), np.float32), np.arange(count)
+
+
 def _sure_depth(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Depth (N,) in metres at pixels (N, 2) of the depth image, 0 where it is missing or steps nearby."""
     height, width = depth.shape
@@ -139,7 +152,7 @@ class Query:
     skipped: np.ndarray  # (N, 3) scene points near which nothing is asked
 
 
-def ask(keyframes: Keyframes, posteriors: Posteriors, document: dict, query: Query) -> Question:
+def ask(keyframes: Keyframes | Everywhere, posteriors: Posteriors, document: dict, query: Query) -> Question:
     """The question that teaches most about a document. Raises UserError when nothing is left to ask."""
     marks, prediction = posteriors.of(document)
     uncertainty = posteriors.uncertainty(document, query.measure, query.level)
@@ -151,7 +164,7 @@ def ask(keyframes: Keyframes, posteriors: Posteriors, document: dict, query: Que
 
 
 def draw_spot(
-    keyframes: Keyframes, surface: Surface, uncertainty: np.ndarray, known_places: np.ndarray, query: Query
+    keyframes: Keyframes | Everywhere, surface: Surface, uncertainty: np.ndarray, known_places: np.ndarray, query: Query
 ) -> Spot:
     """Draw a keyframe by its accumulated uncertainty, then a pixel among its most uncertain ones.
 
@@ -170,7 +183,7 @@ def draw_spot(
     worth[vertices_within(known_places[one_each], surface, APART)[vertices]] = 0.0
     drawn = draw_query(frame_of, worth, np.array(keyframes.areas), query.top, query.seed)
     if drawn is None:
-        raise UserError("nothing_to_ask", "Nothing is left to ask: the labels are sure wherever a keyframe looks.")
+        raise UserError("nothing_to_ask", "Nothing is left to ask: the labels are sure wherever one can ask.")
     (u, v), frame = pixels[drawn].tolist(), keyframes.names[frame_of[drawn]]
     return Spot(frame, u, v, int(vertices[drawn]))
 

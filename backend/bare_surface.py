@@ -1,16 +1,14 @@
 """A scan without photos: a mesh or a cloud from a file, or a mesh of the scene in Blender.
 
 It is labelled like a capture, with what needs pictures left out: superpoints come from shape and vertex colours, marks
-are points, questions are asked about places instead of pixels. No field is trained: it would learn geometry that is
-exact already, and where the two were compared a taught field was no better than its teacher on the surface itself. So
-the posterior is the settled answer, and novel views show the mesh alone.
+are points, questions are asked about places instead of pixels. The field learns from the surface itself, its points,
+colours and the distances around it, and decides the vertices that the posterior is unsure of. Views show the mesh
+alone: what lies in its holes nobody has seen.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +16,20 @@ import numpy as np
 
 from . import asking
 from .captures.capture import Capture, Frame, Intrinsics
-from .captures.detect import ImportOptions, detect
+from .captures.detect import ImportOptions
 from .captures.meshes import ScannedMesh, find_mesh, open_mesh, scanned_arrays
 from .errors import UserError
-from .labelling import Labelling, labelling
-from .labels.engine import LabelEngine
-from .labels.placement import vertices_within
-from .labels.queries import draw_query
-from .labels.tree import LabelTree
 from .labels.views import LabelView, label_view
 from .protocol import Array
 from .scene_cache import SceneCache
 from .surface.clouds import mesh_points
 from .surface.mesh import vertex_normals
-from .surface.superpoints import segment
 from .surface.surface import Surface
+from .teaching import MarksTeaching
 from .timing import Timed
-from .workspace import SLICE_SECONDS, Progress, Workspace
+from .workspace import Progress, Workspace
 
-SETTLED_TEXT = "Labels are settled: a mesh without photos needs no training"
 NO_FRAMES = "This scan is a mesh without photos, so it has no keyframes; mark it on its surface."
-
-
-def is_bare(path: Path) -> bool:
-    """Whether a path is a mesh or a cloud, or a folder that holds one and is no RGB-D capture."""
-    if find_mesh(path) is None:
-        return False
-    if path.is_file():
-        return True
-    try:
-        detect(path)
-    except UserError:
-        return True
-    return False
 
 
 def surface_of(scanned: ScannedMesh, progress: Progress = lambda fraction, text: None) -> tuple[Surface, int]:
@@ -121,53 +100,14 @@ class BareWorkspace(Workspace):
         self.capture = self._every_frame = _capture(scanned, known_as or scanned.fingerprint, notes)
         on_capture(self.capture)
         self._tell("preparing", "Preparing labels")
+        scene = self.capture, surface, self.device
+        self._by_marks = MarksTeaching(*scene, self._worker.submit, self._unless_closed)
         self._engine = self._worker.submit(self._prepare)
+        self._student = self._worker.submit(self._teachable, None)
         return surface
 
-    def _prepare(self) -> LabelEngine:
-        superpoints = self._cache.superpoints()
-        if superpoints is None:
-            with Timed(self.seconds, "superpoints"):
-                superpoints = segment(self.surface)
-            self._unless_closed()
-            self._remember(lambda: self._cache.keep(self.surface, superpoints))
-        with Timed(self.seconds, "kernel"):
-            engine = LabelEngine(self.surface, superpoints)
-        self._superpoints = superpoints
-        return engine
-
-    # --- labelling ---
-
-    def label(self, document: dict, progress: Progress = lambda fraction, text: None) -> Labelling:
-        """The labels of a checked document; they are settled at once. Raises UserError, Cancelled."""
-        if document["method"] != "combined":
-            sentence = "A mesh without photos cannot be labelled by marks only; choose the method Combined."
-            raise UserError("no_frames", sentence)
-        posteriors = self._known_posteriors(progress)
-        started = time.perf_counter()
-        self._tree, self._document = LabelTree.from_document(document), document
-        marks, prediction = posteriors.of(document)
-        made = labelling(document["revision"], "settled", prediction, marks)
-        self._current = replace(made, warning=posteriors.warning(document))
-        self.seconds["label"] = time.perf_counter() - started
-        self._tell("idle", SETTLED_TEXT)
-        return self._current
-
-    def idle(self) -> bool:
-        """Wait for the superpoints; False when they are there."""
-        if self._engine is None:
-            return False
-        while self._problems:
-            self._on_problem(self._problems.pop(0))
-        if not self._engine.done():
-            self._until_done(self._engine, SLICE_SECONDS)
-            return True
-        self._tell("idle", "Ready for marks" if self._current is None else SETTLED_TEXT)
-        return False
-
-    def save(self) -> int:
-        """There is no field to keep: 0 bytes."""
-        return 0
+    def _cues(self) -> None:
+        """There are no photos to ask."""
 
     # --- questions ---
 
@@ -179,21 +119,7 @@ class BareWorkspace(Workspace):
 
         The question's frame is empty. Raises UserError when nothing is left to ask; Cancelled.
         """
-        posteriors = self._known_posteriors(progress)
-        marks, prediction = posteriors.of(self._said)
-        worth = posteriors.uncertainty(self._said, query.measure, query.level).astype(np.float64)
-        worth[worth < asking.CERTAIN] = 0.0
-        known = np.concatenate([query.skipped, *(mark.points for mark in marks)])
-        _, one_each = np.unique(np.round(known / (asking.APART / 4)), axis=0, return_index=True)
-        worth[vertices_within(known[one_each], self.surface, asking.APART)] = 0.0
-        frames = np.zeros(len(worth), np.int64)
-        vertex = draw_query(frames, worth, np.array([len(worth)]), query.top, query.seed)
-        if vertex is None:
-            raise UserError("nothing_to_ask", "Nothing is left to ask: the labels are sure everywhere on the mesh.")
-        tree = LabelTree.from_document(self._said)
-        likely = asking.likely_labels(prediction, vertex, tree, query.level)
-        spot = asking.Spot("", 0.0, 0.0, vertex)
-        return asking.Question(spot, self.surface.vertices[vertex], likely[: asking.MOST_CHOICES])
+        return asking.ask(asking.Everywhere(self.surface), self._known_posteriors(progress), self._said, query)
 
     # --- answers about the scene ---
 

@@ -6,14 +6,15 @@ class UserError(Exception):
 
     Args:
         code: short stable name for programs, for example ``no_depth``.
-        sentence: one sentence that says what is wrong and what to do.
+        sentence: one sentence that says what is wrong and what to do. It may quote a file; what cannot be printed
+            becomes a blank.
         detail: more for the log, never shown by itself.
     """
 
     def __init__(self, code: str, sentence: str, detail: str = ""):
-        super().__init__(sentence)
+        self.sentence = "".join(letter if letter.isprintable() else " " for letter in sentence)
+        super().__init__(self.sentence)
         self.code = code
-        self.sentence = sentence
         self.detail = detail
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import zipfile
@@ -47,7 +48,9 @@ def unpacked(path: Path, scratch: Scratch) -> Path:
                     if index % 16 == 0:
                         scratch.progress(index / len(members), f"Unpacking {path.name}")
                     _extract(archive, member, folder / place)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise  # of the disk; a damaged index leads to places before the archive's beginning
             sentence = f"The archive {path.name} is damaged or cut off; copy or export it again."
             raise UserError("bad_archive", sentence, repr(error)) from error
 

@@ -101,7 +101,7 @@ def _lens(path: Path) -> Lens | None:
     if len(rows) != 1 or len(rows[0]) != 6 or not np.isfinite(rows[0]).all() or min(rows[0][:4]) <= 0:
         return None
     width, height, fx, fy, cx, cy = rows[0]
-    return Lens(fx, fy, cx - 0.5, cy - 0.5, round(width), round(height))
+    return Lens(fx, fy, cx, cy, round(width), round(height)).from_corner()
 
 
 def _trajectory(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -16,6 +16,7 @@ import numpy as np
 from backend.errors import UserError
 
 EXR_CHANNELS = ("R", "Y", "Z", "V")  # Record3D writes R
+MOST_PACKED = 1200  # times that deflate can make something smaller
 HDF5_NAMES = ("dataset", "depth")
 COLMAP_HEADER = re.compile(rb"(\d{1,6})&(\d{1,6})&(\d{1,3})&")
 
@@ -86,16 +87,16 @@ def _exr(path: Path) -> np.ndarray:
 
 def _hdf5_shape(path: Path) -> tuple[tuple[int, ...], str]:
     with library("h5py", "h5py", "HDF5 files").File(path, "r") as file:
-        dataset = _dataset(file)
+        dataset = _dataset(file, path)
         return tuple(dataset.shape), dataset.dtype.name
 
 
 def _hdf5(path: Path) -> np.ndarray:
     with library("h5py", "h5py", "HDF5 files").File(path, "r") as file:
-        return np.array(_dataset(file))
+        return np.array(_dataset(file, path))
 
 
-def _dataset(file) -> object:
+def _dataset(file, path: Path) -> object:
     name = next((name for name in HDF5_NAMES if name in file), None)
     # A link could lead to another file.
     if name is None or not isinstance(file.get(name, getlink=True), library("h5py", "h5py", "HDF5 files").HardLink):
@@ -103,6 +104,8 @@ def _dataset(file) -> object:
     dataset = file[name]
     if not hasattr(dataset, "shape") or dataset.dtype.kind not in "uif" or dataset.external:
         raise NotAnArray("has no plain numbers")
+    if dataset.size * dataset.dtype.itemsize > MOST_PACKED * path.stat().st_size:
+        raise NotAnArray("claims to hold more than its bytes can")
     return dataset
 
 

@@ -26,6 +26,7 @@ from backend.captures.common import (
     child,
     list_folder,
     list_images,
+    listed_numbers,
     number,
     read_json,
 )
@@ -116,7 +117,7 @@ def _poses(root: Path, cameras: dict[str, Any]) -> tuple[dict[str, np.ndarray | 
 
 def _rigid(own: dict[str, Any], rotation: str, translation: str) -> np.ndarray | None:
     """(4, 4) in metres, None when the numbers are missing."""
-    turn, move = _numbers(own.get(rotation), 9), _numbers(own.get(translation), 3)
+    turn, move = listed_numbers(own.get(rotation), 9), listed_numbers(own.get(translation), 3)
     if turn is None or move is None:
         return None
     matrix = np.eye(4)
@@ -125,17 +126,10 @@ def _rigid(own: dict[str, Any], rotation: str, translation: str) -> np.ndarray |
 
 
 def _lens(values: Any) -> Lens | None:
-    found = _numbers(values, 9)
+    found = listed_numbers(values, 9)
     if found is None or min(found[0], found[4], found[2], found[5]) <= 0:
         return None
     return Lens(found[0], found[4], found[2], found[5])
-
-
-def _numbers(values: Any, count: int) -> list[float] | None:
-    if not isinstance(values, list) or len(values) != count:
-        return None
-    found = [number(value) for value in values]
-    return None if None in found else found
 
 
 def _instances(root: Path) -> dict[str, Path]:

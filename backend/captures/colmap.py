@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from backend.captures import folders
+from backend.captures.binary import CutOff, exactly
 from backend.captures.common import (
     BAD_LENS,
     NO_DEPTH,
@@ -59,10 +60,6 @@ class _Image:
     pose: np.ndarray | None  # camera-to-world
 
 
-class _Cut(Exception):
-    """A binary file that ends too early or holds impossible counts."""
-
-
 def find(folder: Path) -> Path | None:
     """The folder itself when a model lies in it or where COLMAP puts it."""
     return folder if _model(folder) else None
@@ -90,7 +87,7 @@ def read(root: Path) -> Recording:
     try:
         cameras = _binary_cameras(cameras_file) if binary else _text_cameras(cameras_file)
         images = _binary_images(images_file) if binary else _text_images(images_file)
-    except (_Cut, struct.error, OSError, ValueError, IndexError) as error:
+    except (CutOff, struct.error, OSError, ValueError, IndexError) as error:
         sentence = f"The COLMAP model of {root.name} is damaged or cut off; export it again, as text if it is new."
         raise UserError("bad_model", sentence, repr(error)) from error
     if not images:
@@ -148,38 +145,37 @@ def lens_of(model: str, width: int, height: int, params: list[float]) -> Lens | 
         fx, fy, cx, cy, *more = params
     if min(fx, fy) <= 0:
         return None
-    extra = {"width": width, "height": height}
-    cx, cy = cx - 0.5, cy - 0.5
+    lens = Lens(fx, fy, cx, cy, width, height).from_corner()
     if model in ("SIMPLE_RADIAL", "RADIAL"):
-        return Lens(fx, fy, cx, cy, **extra, distortion=_unless_zero((*more, 0.0, 0.0, 0.0, 0.0, 0.0)[:6], model))
+        return replace(lens, distortion=_unless_zero((*more, *[0.0] * 5)[:6]))
     if model == "OPENCV":
-        return Lens(fx, fy, cx, cy, **extra, distortion=_unless_zero((*more, 0.0, 0.0), model))
+        return replace(lens, distortion=_unless_zero((*more, 0.0, 0.0)))
     if model == "FULL_OPENCV":
-        return Lens(fx, fy, cx, cy, **extra, distortion=_unless_zero(tuple(more), model), model="rational")
+        return replace(lens, distortion=_unless_zero(tuple(more)), model="rational")
     if model == "FOV":
-        return Lens(fx, fy, cx, cy, **extra, distortion=(more[0],) if abs(more[0]) > 1e-9 else (), model="fov")
+        return replace(lens, distortion=(more[0],) if abs(more[0]) > 1e-9 else (), model="fov")
     if model == "THIN_PRISM_FISHEYE":
         k1, k2, p1, p2, k3, k4, sx1, sy1 = more
-        return Lens(fx, fy, cx, cy, **extra, distortion=(k1, k2, k3, k4, p1, p2, sx1, sy1), model="fisheye")
+        return replace(lens, distortion=(k1, k2, k3, k4, p1, p2, sx1, sy1), model="fisheye")
     if model.endswith("FISHEYE"):
         # Even without coefficients a fisheye is no pinhole.
-        return Lens(fx, fy, cx, cy, **extra, distortion=(*more, *[0.0] * 8)[:8], model="fisheye")
-    return Lens(fx, fy, cx, cy, **extra)
+        return replace(lens, distortion=(*more, *[0.0] * 8)[:8], model="fisheye")
+    return lens
 
 
-def _unless_zero(values: tuple[float, ...], model: str) -> tuple[float, ...]:
-    return tuple(values) if any(values) else ()
+def _unless_zero(values: tuple[float, ...]) -> tuple[float, ...]:
+    return values if any(values) else ()
 
 
 def _binary_cameras(path: Path) -> dict[int, Lens | None]:
     cameras = {}
     with open(path, "rb") as stream:
         for _ in range(_count(stream)):
-            uid, model, width, height = struct.unpack("<iiQQ", _exactly(stream, 24))
+            uid, model, width, height = struct.unpack("<iiQQ", exactly(stream, 24))
             if not 0 <= model < len(MODELS):
-                raise _Cut(f"camera model {model}")
+                raise CutOff(f"camera model {model}")
             name, count = MODELS[model]
-            params = list(struct.unpack(f"<{count}d", _exactly(stream, 8 * count)))
+            params = list(struct.unpack(f"<{count}d", exactly(stream, 8 * count)))
             cameras[uid] = lens_of(name, width, height, params)
     return cameras
 
@@ -189,11 +185,11 @@ def _binary_images(path: Path) -> list[_Image]:
     images = []
     with open(path, "rb") as stream:
         for _ in range(_count(stream)):
-            _, *values, camera = struct.unpack("<i7di", _exactly(stream, 64))
+            _, *values, camera = struct.unpack("<i7di", exactly(stream, 64))
             name = b"".join(_until_zero(stream)).decode("utf-8", errors="replace")
-            (points,) = struct.unpack("<Q", _exactly(stream, 8))
+            (points,) = struct.unpack("<Q", exactly(stream, 8))
             if points * 24 > size:
-                raise _Cut(f"{points} points")
+                raise CutOff(f"{points} points")
             stream.seek(points * 24, 1)
             images.append(_Image(name, camera, _pose(values[:4], values[4:])))
     return images
@@ -201,25 +197,18 @@ def _binary_images(path: Path) -> list[_Image]:
 
 def _until_zero(stream: BinaryIO) -> Iterator[bytes]:
     for _ in range(MAX_NAME):
-        byte = _exactly(stream, 1)
+        byte = exactly(stream, 1)
         if byte == b"\0":
             return
         yield byte
-    raise _Cut("a name without end")
+    raise CutOff("a name without end")
 
 
 def _count(stream: BinaryIO) -> int:
-    (count,) = struct.unpack("<Q", _exactly(stream, 8))
+    (count,) = struct.unpack("<Q", exactly(stream, 8))
     if count > MAX_CAMERAS:
-        raise _Cut(f"{count} entries")
+        raise CutOff(f"{count} entries")
     return count
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        raise _Cut("the end")
-    return data
 
 
 def _text_cameras(path: Path) -> dict[int, Lens | None]:

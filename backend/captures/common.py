@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ class Lens:
     # "fov" omega. The formulas are in lens.py.
     distortion: tuple[float, ...] = ()
     model: str = "perspective"
+
+    def from_corner(self) -> Lens:
+        """This lens, where its principal point was counted from the corner of the top left pixel, not its centre."""
+        return replace(self, cx=self.cx - 0.5, cy=self.cy - 0.5)
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def read_text(path: Path) -> str:
             sentence = f"The file {path.name} has {size >> 20} MB; {MAX_TEXT >> 20} MB is the most for a text file."
             raise UserError("too_large", sentence, str(path))
         with open(path, "rb") as file:
-            return file.read(MAX_TEXT).decode("utf-8-sig", errors="replace")
+            return file.read(size).decode("utf-8-sig", errors="replace")
     except OSError as error:
         sentence = f"The file {path.name} cannot be read: {error.strerror or error}."
         raise UserError("unreadable", sentence, str(path)) from error
@@ -193,6 +198,17 @@ def read_json(path: Path) -> Any:
         raise UserError("bad_json", sentence, f"{path}: {error}") from error
 
 
+def read_table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
+    """The rows of a table by its header's names (lower case); what a short row lacks is missing. Raises UserError."""
+    try:
+        table = csv.reader(read_text(path).splitlines(), delimiter=delimiter, skipinitialspace=True)
+        header = [name.strip().lower() for name in next(table, [])]
+        return [dict(zip(header, words, strict=False)) for words in table]
+    except csv.Error as error:
+        sentence = f"The file {path.name} is no table of values separated by commas or tabs; copy it again."
+        raise UserError("bad_table", sentence, repr(error)) from error
+
+
 def number(value: Any) -> float | None:
     """A finite number as float; None for everything else (text, booleans, NaN, numbers beyond float)."""
     if type(value) not in (int, float):
@@ -204,6 +220,22 @@ def number(value: Any) -> float | None:
     return result if math.isfinite(result) else None
 
 
+def listed_numbers(values: Any, count: int) -> list[float] | None:
+    """A list of exactly so many finite numbers as floats; None for everything else."""
+    if not isinstance(values, list) or len(values) != count:
+        return None
+    found = [number(value) for value in values]
+    return None if None in found else found
+
+
+def number_in(word: str) -> float | None:
+    """The finite number that a word is; None when it is none."""
+    try:
+        return number(float(word))
+    except ValueError:
+        return None
+
+
 def numbers(text: str, where: str) -> list[list[float]]:
     """Rows of numbers, separated by spaces, tabs, commas or semicolons; ``#`` starts a comment.
 
@@ -212,13 +244,14 @@ def numbers(text: str, where: str) -> list[list[float]]:
     """
     rows = []
     # Old Windows runtimes print infinities as -1.#INF; they mean lost tracking as -inf does.
-    for line in re.sub(r"-?\d*\.#\w+", "nan", text).splitlines():
-        words = re.split(r"[\s,;]+", line.split("#", 1)[0].strip("[](){} \t\r"))
-        try:
-            row = [float(word) for word in words if word]
-        except ValueError as error:
-            sentence = f"The file {where} has '{line.strip()[:40]}' where numbers are expected."
-            raise UserError("bad_numbers", sentence, str(error)) from error
+    for count, line in enumerate(re.sub(r"-?\d*\.#\w+", "nan", text).splitlines(), start=1):
+        row = []
+        for word in filter(None, re.split(r"[\s,;]+", line.split("#", 1)[0].strip("[](){} \t\r"))):
+            try:
+                row.append(float(word))
+            except ValueError as error:
+                sentence = f"The file {where} has '{word[:40]}' in line {count}, where numbers are expected."
+                raise UserError("bad_numbers", sentence, str(error)) from error
         if row:
             rows.append(row)
     return rows

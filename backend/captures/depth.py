@@ -30,7 +30,7 @@ class DepthEncoding:
         if self.rotated:
             bits = np.where(good, raw, 0).astype(np.uint16)
             raw = (bits >> 3) | (bits << 13)
-        return np.where(good, raw * np.float64(self.scale), 0.0).astype(np.float32)
+        return (np.where(good, raw, 0) * np.float64(self.scale)).astype(np.float32)
 
 
 def within(metres: np.ndarray, nearest: float, farthest: float) -> np.ndarray:

@@ -1,16 +1,31 @@
-"""What a person wants to know of a capture before importing it."""
+"""What a person wants to know of a capture or a mesh before importing it."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backend.captures.capture import Capture
+from backend.captures.common import ImportOptions, Progress
+from backend.captures.detect import is_bare, open_capture
+from backend.captures.meshes import ScannedMesh, find_mesh, open_mesh
 from backend.errors import UserError
 
 SAMPLES = 16  # depth images that are opened for the depth range
+MOST_LISTED = 8  # frames that were left out are named one by one up to so many; the notes count them in any case
+
+
+def inspect(path: Path, options: ImportOptions, progress: Progress, unpacked: Path | None = None) -> dict[str, Any]:
+    """What ``describe`` or ``describe_mesh`` say of whatever lies at a path; arguments as of ``open_capture``.
+
+    Raises UserError for what cannot be imported, Cancelled.
+    """
+    if is_bare(path):
+        return describe_mesh(open_mesh(find_mesh(path) or path, options, progress, finer=False))
+    return describe(open_capture(path, options, progress, unpacked))
 
 
 def describe(capture: Capture) -> dict[str, Any]:
@@ -54,3 +69,53 @@ def describe(capture: Capture) -> dict[str, Any]:
         "fingerprint": capture.fingerprint,
         "unreadable": unreadable,
     }
+
+
+def describe_mesh(mesh: ScannedMesh) -> dict[str, Any]:
+    """A mesh or a cloud in plain values that JSON can hold.
+
+    Returns:
+        ``name, format, path, vertices, faces`` (counts), ``size`` (metres along the scene's axes), ``true_labels,
+        true_instances`` (how many there are), ``notes, fingerprint``.
+    """
+    across = mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)
+    return {
+        "name": mesh.name,
+        "format": mesh.format,
+        "path": str(mesh.root),
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "size": [round(float(side) / mesh.scale, 4) for side in across],
+        "true_labels": _kinds(mesh.labels),
+        "true_instances": _kinds(mesh.instances),
+        "notes": list(mesh.notes),
+        "fingerprint": mesh.fingerprint,
+    }
+
+
+def _kinds(ids: np.ndarray | None) -> int:
+    return 0 if ids is None else int((np.unique(ids) != 0).sum())
+
+
+def in_words(facts: dict[str, Any]) -> list[str]:
+    """What ``inspect`` found, as lines for a person: what it is first, what is odd last."""
+    if "frames" not in facts:
+        kind = f"{facts['faces']:,} triangles" if facts["faces"] else "a cloud"
+        sides = " x ".join(f"{side:.4g}" for side in facts["size"])
+        head = f"{facts['name']}: {facts['format']} without photos, {facts['vertices']:,} vertices, {kind}"
+        truth = [("classes", facts["true_labels"]), ("instances", facts["true_instances"])]
+        known = [f"true labels of {count} {what}" for what, count in truth if count]
+        return [head, f"{sides} m", *known, *facts["notes"]]
+    lines = [f"{facts['name']}: {facts['format']}, {facts['frames']} frames"]
+    for title, sizes in (("colour", facts["resolutions"]["color"]), ("depth", facts["resolutions"]["depth"])):
+        one = len(sizes) == 1
+        lines.append(f"{title}: " + ", ".join(size if one else f"{size} ({count})" for size, count in sizes.items()))
+    if facts["depth_metres"]:
+        near, middle, far = facts["depth_metres"]
+        lines.append(f"depth from {near:.2f} to {far:.2f} m, half of it within {middle:.2f} m")
+        lines.append(f"{facts['depth_missing']:.0%} of the depth pixels are holes")
+    lines.append(f"the camera's path is {facts['path_metres']:.1f} m long")
+    lines += facts["notes"]
+    if len(facts["left_out"]) <= MOST_LISTED:
+        lines += [f"left out {one['name']}: {one['reason']}" for one in facts["left_out"]]
+    return lines + [f"the depth image of {name} is damaged" for name in facts["unreadable"]]

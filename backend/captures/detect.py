@@ -80,6 +80,19 @@ def detect(path: Path, scratch: Scratch | None = None) -> str:
     return _recognise(Path(path), scratch or Scratch())[0].name
 
 
+def is_bare(path: Path) -> bool:
+    """Whether a path is a mesh or a cloud, or a folder that holds one and is no RGB-D capture."""
+    if find_mesh(path) is None:
+        return False
+    if path.is_file():
+        return True
+    try:
+        detect(path)
+    except UserError:
+        return True
+    return False
+
+
 def open_capture(
     path: Path,
     options: ImportOptions = DEFAULTS,

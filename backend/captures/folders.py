@@ -50,6 +50,12 @@ def depth_images(root: Path) -> list[Path]:
     return images
 
 
+def numbered(found: Path | None, suffixes: tuple[str, ...] = DEPTH_SUFFIXES) -> dict[int, Path]:
+    """The files of a folder that are called by a number and nothing else, by that number; empty without a folder."""
+    files = list_images(found, suffixes) if found else []
+    return {int(path.stem): path for path in files if path.stem.isdecimal() and len(path.stem) < 18}
+
+
 def match(images: list[Path], others: list[Path], what: str) -> list[Path | None]:
     """For each image the other file that belongs to it.
 

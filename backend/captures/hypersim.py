@@ -7,10 +7,8 @@ Source: README of ``apple/ml-hypersim``. Poses are camera-to-world with OpenGL a
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +22,8 @@ from backend.captures.common import (
     Recording,
     child,
     list_folder,
-    number,
-    read_text,
+    number_in,
+    read_table,
 )
 from backend.captures.images import BROKEN
 from backend.errors import UserError
@@ -69,7 +67,7 @@ def _camera(folder: Path, images: Path, scale: float) -> list[Entry]:
     depths, labels, instances = (_files(images, geometry, n) for n in ("depth_meters", "semantic", "semantic_instance"))
     entries = []
     for position, rotation, value in zip(positions, rotations, numbers, strict=True):
-        index = int(value)
+        index = int(value) if np.isfinite(value) else -1
         if index not in colors:
             continue
         pose = np.eye(4)
@@ -107,13 +105,9 @@ def _values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _metres_per_unit(detail: Path) -> float:
     path = child(detail, "metadata_scene.csv")
-    rows = list(csv.reader(StringIO(read_text(path)))) if path else []
-    for row in rows:
-        if len(row) >= 2 and row[0].strip() == "meters_per_asset_unit":
-            try:
-                value = number(float(row[1]))
-            except ValueError:
-                value = None
+    for row in read_table(path) if path else []:
+        if row.get("parameter_name", "").strip() == "meters_per_asset_unit":
+            value = number_in(row.get("parameter_value", ""))
             if value is not None and value > 0:
                 return value
     sentence = "The scene has no meters_per_asset_unit in _detail/metadata_scene.csv; download that file too."

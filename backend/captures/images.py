@@ -86,9 +86,16 @@ def read_header(path: Path) -> Header:
 
 
 def _complete_png(path: Path, size: int) -> bool:
+    """Whether the chunks of a PNG reach its end; one that is longer than the file would be read into as much memory."""
+    at = 8
     with open(path, "rb") as file:
-        file.seek(max(0, size - 4096))
-        return b"IEND" in file.read(4096)
+        while at + 12 <= size:
+            file.seek(at)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            at += 12 + length
+            if kind == b"IEND":
+                return at <= size
+    return False
 
 
 def depth_problem(header: Header) -> str | None:

@@ -7,15 +7,22 @@ autolabel (``ethz-asl/autolabel``, README) writes the same files with world-to-c
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from backend.captures import folders
-from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, list_images, read_matrix, read_text
+from backend.captures.common import (
+    Entry,
+    Lens,
+    Recording,
+    child,
+    lens_from_matrix,
+    list_images,
+    read_matrix,
+    read_table,
+)
 from backend.captures.lens import color_lens
 from backend.errors import UserError
 
@@ -74,8 +81,7 @@ def read(root: Path) -> Recording:
 
 def _class_names(path: Path | None) -> dict[int, str]:
     """autolabel's prompts by id; 0 is unlabelled."""
-    rows = list(csv.DictReader(StringIO(read_text(path)), skipinitialspace=True)) if path else []
-    named = ((row.get("id") or "", row.get("prompt") or "") for row in rows)
+    named = ((row.get("id", ""), row.get("prompt", "")) for row in (read_table(path) if path else []))
     return {int(uid): name[:256] for uid, name in named if uid.isdecimal() and len(uid) < 9 and name}
 
 

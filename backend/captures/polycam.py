@@ -87,4 +87,4 @@ def _camera(data: Any) -> tuple[np.ndarray | None, Lens | None]:
     if None in values or min(values) <= 0:
         return pose, None
     fx, fy, cx, cy, width, height = values
-    return pose, Lens(fx, fy, cx - 0.5, cy - 0.5, round(width), round(height))
+    return pose, Lens(fx, fy, cx, cy, round(width), round(height)).from_corner()

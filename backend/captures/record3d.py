@@ -25,7 +25,7 @@ from backend.captures.common import (
     Recording,
     child,
     list_folder,
-    list_images,
+    listed_numbers,
     number,
     quaternion_matrix,
     read_json,
@@ -46,7 +46,7 @@ def opens(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError):
         return False
     return any(name.rpartition("/")[2] == "metadata" for name in names) and any("rgbd/" in name for name in names)
 
@@ -84,9 +84,9 @@ def read(source: Path, scratch: Scratch) -> Recording:
     if packed is not None:
         colors, depths, confidences = _unpacked(packed, metadata, data, scratch)
     else:
-        colors = _numbered(folders.folder(source, "rgb"), (".jpg", ".jpeg", ".png"))
-        depths = _numbered(folders.folder(source, "depth"), folders.DEPTH_SUFFIXES)
-        confidences = _numbered(folders.folder(source, "confidence", "conf"), folders.DEPTH_SUFFIXES)
+        colors = folders.numbered(folders.folder(source, "rgb"), (".jpg", ".jpeg", ".png"))
+        depths = folders.numbered(folders.folder(source, "depth"), folders.DEPTH_SUFFIXES)
+        confidences = folders.numbered(folders.folder(source, "confidence", "conf"), folders.DEPTH_SUFFIXES)
     entries = []
     for index, color in sorted(colors.items()):
         pose = poses[index] if index < len(poses) else None
@@ -120,10 +120,8 @@ def _poses(data: dict[str, Any]) -> list[np.ndarray | None]:
 
 def _pose(values: Any) -> np.ndarray | None:
     """(4, 4) from qx qy qz qw px py pz."""
-    if not isinstance(values, list) or len(values) != 7:
-        return None
-    found = [number(value) for value in values]
-    rotation = None if None in found else quaternion_matrix(np.array(found[:4]))
+    found = listed_numbers(values, 7)
+    rotation = None if found is None else quaternion_matrix(np.array(found[:4]))
     if rotation is None:
         return None
     pose = np.eye(4)
@@ -143,7 +141,7 @@ def _lens(data: dict[str, Any], index: int) -> Lens | None:
         return None
     width, height = (int(side) if number(side) and 1 <= side <= MAX_SIDE else 0 for side in size)
     fx, fy, cx, cy = found
-    return Lens(fx, fy, cx - 0.5, cy - 0.5, width if height else 0, height if width else 0)
+    return Lens(fx, fy, cx, cy, width if height else 0, height if width else 0).from_corner()
 
 
 def _time(data: dict[str, Any], index: int) -> float | None:
@@ -151,17 +149,12 @@ def _time(data: dict[str, Any], index: int) -> float | None:
     return number(times[index]) if isinstance(times, list) and index < len(times) else None
 
 
-def _numbered(folder: Path | None, suffixes: tuple[str, ...]) -> dict[int, Path]:
-    files = list_images(folder, suffixes) if folder else []
-    return {int(path.stem): path for path in files if path.stem.isdecimal() and len(path.stem) < 18}
-
-
 def _unpacked(
     folder: Path, metadata: Path, data: dict[str, Any], scratch: Scratch
 ) -> tuple[dict[int, Path], dict[int, Path], dict[int, Path]]:
     """Colour, depth and confidence files by frame, depth and confidence unpacked into the cache."""
-    colors = _numbered(folder, (".jpg", ".jpeg", ".png"))
-    depths, confidences = (_numbered(folder, (suffix,)) for suffix in (".depth", ".conf"))
+    colors = folders.numbered(folder, (".jpg", ".jpeg", ".png"))
+    depths, confidences = (folders.numbered(folder, (suffix,)) for suffix in (".depth", ".conf"))
 
     def fill(made: Path) -> None:
         for done, (index, path) in enumerate(depths.items()):
@@ -182,7 +175,7 @@ def _unpacked(
 def _write(target: Path, path: Path, kind: np.dtype, data: dict[str, Any]) -> None:
     """Unpack one file; one that is damaged is left out and told as a missing image."""
     limit = MAX_SIDE * MAX_SIDE * kind.itemsize // 8
-    if path.stat().st_size > limit:
+    if not path.is_file() or path.stat().st_size > limit:
         return
     raw = path.read_bytes()
     values = len(raw) // kind.itemsize

@@ -21,6 +21,7 @@ from backend.captures.common import (
     Lens,
     Recording,
     list_folder,
+    listed_numbers,
     number,
     read_json,
 )
@@ -78,19 +79,12 @@ def read(root: Path) -> Recording:
 def _camera(data: Any) -> tuple[np.ndarray | None, Lens | None, float | None]:
     if not isinstance(data, dict):
         return None, None, None
-    pose, matrix = _numbers(data.get("cameraPoseARFrame"), 16), _numbers(data.get("intrinsics"), 9)
+    pose, matrix = listed_numbers(data.get("cameraPoseARFrame"), 16), listed_numbers(data.get("intrinsics"), 9)
     lens = None
     if matrix is not None and min(matrix[0], matrix[4], matrix[2], matrix[5]) > 0:
-        lens = Lens(matrix[0], matrix[4], matrix[2] - 0.5, matrix[5] - 0.5)
+        lens = Lens(matrix[0], matrix[4], matrix[2], matrix[5]).from_corner()
     return (
         None if pose is None else np.array(pose).reshape(4, 4) @ OPENGL_TO_OPENCV,
         lens,
         number(data.get("time")),
     )
-
-
-def _numbers(values: Any, count: int) -> list[float] | None:
-    if not isinstance(values, list) or len(values) != count:
-        return None
-    found = [number(value) for value in values]
-    return None if None in found else found

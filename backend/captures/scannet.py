@@ -7,12 +7,10 @@ world is Z-up. File names are not zero padded.
 
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from pathlib import Path
 
 from backend.captures import folders
-from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, read_matrix, read_text
+from backend.captures.common import Entry, Lens, Recording, child, lens_from_matrix, read_matrix, read_table
 from backend.captures.lens import color_lens
 from backend.errors import UserError
 
@@ -52,8 +50,8 @@ def _class_names(root: Path) -> dict[int, str]:
     for place in (root, *list(root.parents)[:3]):
         path = child(place, "scannetv2-labels.combined.tsv")
         if path is not None:
-            rows = list(csv.DictReader(StringIO(read_text(path)), delimiter="\t"))
-            named = ((row.get("id") or "", row.get("raw_category") or row.get("category") or "") for row in rows)
+            rows = read_table(path, "\t")
+            named = ((row.get("id", ""), row.get("raw_category") or row.get("category", "")) for row in rows)
             return {int(uid): name[:256] for uid, name in named if uid.isdecimal() and len(uid) < 9 and name}
     return {}
 

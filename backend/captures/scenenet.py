@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.captures import folders
-from backend.captures.common import Entry, Lens, Recording, list_folder, list_images
+from backend.captures.common import Entry, Lens, Recording, list_folder
 from backend.errors import UserError
 
 FORMAT = "SceneNet RGB-D"
@@ -37,9 +37,9 @@ def find(folder: Path) -> Path | None:
 def read(root: Path) -> Recording:
     """Read a trajectory. Raises UserError when its poses cannot be found."""
     poses = _poses(root)
-    depths, instances = (_numbered(root, name) for name in ("depth", "instance"))
+    depths, instances = (folders.numbered(folders.folder(root, name)) for name in ("depth", "instance"))
     entries = []
-    for number, color in sorted(_numbered(root, "photo").items()):
+    for number, color in sorted(folders.numbered(folders.folder(root, "photo")).items()):
         entries.append(
             Entry(
                 f"{number:06d}",
@@ -55,15 +55,7 @@ def read(root: Path) -> Recording:
 
 def _lens(width: int, height: int) -> Lens:
     fx, fy = width / 2 / math.tan(math.radians(30)), height / 2 / math.tan(math.radians(22.5))
-    return Lens(fx, fy, width / 2 - 0.5, height / 2 - 0.5, width, height)
-
-
-def _numbered(root: Path, name: str) -> dict[int, Path]:
-    return {
-        int(path.stem): path
-        for path in list_images(folders.folder(root, name))
-        if path.stem.isdecimal() and len(path.stem) < 18
-    }
+    return Lens(fx, fy, width / 2, height / 2, width, height).from_corner()
 
 
 def _poses(root: Path) -> dict[int, np.ndarray]:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from backend.captures.binary import CutOff, exactly
 from backend.captures.common import Entry, Recording, lens_from_matrix, list_folder
 from backend.captures.scratch import Scratch
 from backend.errors import UserError
@@ -47,10 +48,6 @@ class _Header:
     frames: int
 
 
-class _Cut(Exception):
-    """The file ends too early or holds impossible numbers."""
-
-
 def opens(path: Path) -> bool:
     """Whether a file starts as a ``.sens`` container does."""
     try:
@@ -73,7 +70,7 @@ def read(path: Path, scratch: Scratch) -> Recording:
         with open(path, "rb") as stream:
             header = _header(stream)
             poses = [pose for pose, _, _, _ in _frames(stream, header, os.fstat(stream.fileno()).st_size)]
-    except (_Cut, struct.error, OSError) as error:
+    except (CutOff, struct.error, OSError) as error:
         raise _damaged(path, error) from error
     folder = scratch.folder(path, "sens", lambda made: _unpack(path, header, made, scratch))
     lens, depth_lens = (
@@ -98,17 +95,17 @@ def read(path: Path, scratch: Scratch) -> Recording:
 
 
 def _header(stream: BinaryIO) -> _Header:
-    version, length = struct.unpack("<IQ", _exactly(stream, 12))
+    version, length = struct.unpack("<IQ", exactly(stream, 12))
     if version not in (3, 4) or length > MAX_NAME:
-        raise _Cut(f"version {version}, a name of {length} bytes")
-    _exactly(stream, length)
-    matrices = [np.frombuffer(_exactly(stream, 64), "<f4").reshape(4, 4).astype(np.float64) for _ in range(4)]
-    color, depth, *sizes, shift = struct.unpack("<iiIIIIf", _exactly(stream, 28))
-    (frames,) = struct.unpack("<Q", _exactly(stream, 8))
+        raise CutOff(f"version {version}, a name of {length} bytes")
+    exactly(stream, length)
+    matrices = [np.frombuffer(exactly(stream, 64), "<f4").reshape(4, 4).astype(np.float64) for _ in range(4)]
+    color, depth, *sizes, shift = struct.unpack("<iiIIIIf", exactly(stream, 28))
+    (frames,) = struct.unpack("<Q", exactly(stream, 8))
     if not all(1 <= size <= MAX_SIDE for size in sizes) or frames > MAX_FRAMES:
-        raise _Cut(f"images of {sizes} pixels, {frames} frames")
+        raise CutOff(f"images of {sizes} pixels, {frames} frames")
     if not (math.isfinite(shift) and shift > 0):
-        raise _Cut(f"a depth shift of {shift}")
+        raise CutOff(f"a depth shift of {shift}")
     if color not in SUFFIX or depth not in (RAW_DEPTH, ZLIB_DEPTH):
         sentence = "The images in this .sens file are packed in a way that only its own software reads; export them."
         raise UserError("bad_container", sentence, f"colour {color}, depth {depth}")
@@ -139,11 +136,11 @@ def _between(header: _Header) -> np.ndarray | None:
 def _frames(stream: BinaryIO, header: _Header, size: int) -> Iterator[tuple[np.ndarray, int, int, int]]:
     """Pose (4, 4), where the colour bytes start, and the bytes of colour and of depth, for every frame."""
     for _ in range(header.frames):
-        pose = np.frombuffer(_exactly(stream, 64), "<f4").reshape(4, 4).astype(np.float64)
-        _, _, color, depth = struct.unpack("<QQQQ", _exactly(stream, 32))
+        pose = np.frombuffer(exactly(stream, 64), "<f4").reshape(4, 4).astype(np.float64)
+        _, _, color, depth = struct.unpack("<QQQQ", exactly(stream, 32))
         start = stream.tell()
         if max(color, depth) > MAX_IMAGE or start + color + depth > size:
-            raise _Cut(f"an image of {max(color, depth)} bytes")
+            raise CutOff(f"an image of {max(color, depth)} bytes")
         yield pose, start, color, depth
         stream.seek(start + color + depth)
 
@@ -163,7 +160,7 @@ def _unpack(path: Path, header: _Header, folder: Path, scratch: Scratch) -> None
                     packed = zlib.decompressobj().decompress(packed, wanted)
                 if len(packed) == wanted:  # a shorter one is left out as a missing image
                     write_image(folder / f"{index:06d}.depth.png", np.frombuffer(packed, "<u2").reshape(height, width))
-    except (_Cut, struct.error, zlib.error) as error:
+    except (CutOff, struct.error, zlib.error) as error:
         raise _damaged(path, error) from error
 
 
@@ -173,13 +170,6 @@ def _write_color(path: Path, data: bytes, header: _Header) -> None:
         path.write_bytes(data)
     elif len(data) == 3 * width * height:
         write_image(path, np.frombuffer(data, np.uint8).reshape(height, width, 3))
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) != size:
-        raise _Cut("the end")
-    return data
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -3,7 +3,7 @@
 7-Scenes itself, 3DMatch (with ``camera-intrinsics.txt`` here or one level up) and dumped ``.sens`` files (with
 ``info.txt``, BundleFusion). Sources: ``andyzeng/tsdf-fusion-python``; ScanNet's ``SensReader/c++/src/sensorData.h``.
 Poses are camera-to-world with OpenCV axes in the first camera's or a volume's world, depth is in millimetres, 65535
-means none.
+means none. Some captures in these names have true label ids beside them, ``.segm.png`` or ``.label.png``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from backend.errors import UserError
 
 FORMAT = "7-Scenes folder"
 COLOR = re.compile(r"(.+)\.(?:color|rgb)\.(?:png|jpe?g|bmp|ppm)", re.IGNORECASE)
-OTHER = re.compile(r"(.+)\.(depth|pose)\.(?:png|pgm|tiff?|npy|txt)", re.IGNORECASE)
+OTHER = re.compile(r"(.+)\.(depth|pose|segm|label)\.(?:png|pgm|tiff?|npy|txt)", re.IGNORECASE)
 KINECT_DEPTH = Lens(585.0, 585.0, 320.0, 240.0, 640, 480)
 KINECT_COLOR = Lens(525.0, 525.0, 320.0, 240.0, 640, 480)
 
@@ -85,7 +85,8 @@ def _entries(sequence: Path, prefix: str, lens: Lens, depth_lens: Lens | None) -
     for stem in stems:
         pose = parts.get((stem, "pose"))
         matrix = folders.read_pose(pose) if pose else None
-        entries.append(Entry(prefix + stem, parts[stem, "color"], parts.get((stem, "depth")), matrix, lens, depth_lens))
+        depth, labels = parts.get((stem, "depth")), parts.get((stem, "segm")) or parts.get((stem, "label"))
+        entries.append(Entry(prefix + stem, parts[stem, "color"], depth, matrix, lens, depth_lens, labels=labels))
     return entries
 
 

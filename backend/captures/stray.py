@@ -8,8 +8,6 @@ Newer recordings give intrinsics per row. Pictures lie as the sensor does.
 
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +21,10 @@ from backend.captures.common import (
     Recording,
     child,
     lens_from_matrix,
-    list_images,
-    number,
+    number_in,
     quaternion_matrix,
     read_matrix,
-    read_text,
+    read_table,
 )
 from backend.captures.scratch import Scratch
 from backend.errors import UserError
@@ -49,19 +46,19 @@ def read(root: Path, scratch: Scratch) -> Recording:
     if recorded is None:
         raise UserError("no_images", f"The capture {root.name} has no rgb.mp4; copy the whole folder of the recording.")
     rows = _odometry(child(root, "odometry.csv"))
-    depths = _numbered(root, "depth")
+    depths = folders.numbered(folders.folder(root, "depth"))
     if not depths:
         raise UserError("no_depth", f"The capture {root.name} has no depth images; copy the whole recording folder.")
     matrix = child(root, "camera_matrix.csv")
-    common = lens_from_matrix(read_matrix(matrix), matrix.name) if matrix else None
+    common = lens_from_matrix(read_matrix(matrix), matrix.name).from_corner() if matrix else None
     pictures = video.frames(recorded, scratch)
     shift, notes = _shift(len(pictures), len(rows))
-    confidences = _numbered(root, "confidence")
+    confidences = folders.numbered(folders.folder(root, "confidence"))
     entries = []
     for index, row in enumerate(rows):
         at = index - shift
         color = pictures[at] if 0 <= at < len(pictures) else None
-        lens = _lens(row) or _corner(common)
+        lens = _lens(row) or common
         name = int(row.get("frame", index))
         problem = NO_COLOR if color is None else None if lens else BAD_LENS
         entries.append(
@@ -90,27 +87,19 @@ def _shift(pictures: int, rows: int) -> tuple[int, list[str]]:
 
 def _odometry(path: Path) -> list[dict[str, float]]:
     """Rows by column name; a value that is no number is left out of its row."""
-    table = csv.reader(StringIO(read_text(path)), skipinitialspace=True)
-    header = [name.strip().lower() for name in next(table, [])]
-    missing = [name for name in POSE if name not in header]
+    table = read_table(path)
+    if not table:
+        raise UserError("no_poses", f"The file {path.name} has no rows; record the capture again.")
+    missing = [name for name in POSE if all(name not in row for row in table)]
     if missing:
         raise UserError("no_poses", f"The file {path.name} lacks the columns {', '.join(missing)}; record again.")
     rows = []
     for words in table:
-        found = {name: _number(word) for name, word in zip(header, words, strict=False)}
+        found = {name: number_in(word) for name, word in words.items()}
         row = {name: value for name, value in found.items() if value is not None}
         if row and row.get("frame", 0.0) == int(row.get("frame", 0.0)):
             rows.append(row)
-    if not rows:
-        raise UserError("no_poses", f"The file {path.name} has no rows; record the capture again.")
     return rows
-
-
-def _number(word: str) -> float | None:
-    try:
-        return number(float(word))
-    except ValueError:
-        return None
 
 
 def _pose(row: dict[str, float]) -> np.ndarray | None:
@@ -127,15 +116,4 @@ def _pose(row: dict[str, float]) -> np.ndarray | None:
 def _lens(row: dict[str, float]) -> Lens | None:
     if any(row.get(name, 0.0) <= 0 for name in LENS):
         return None
-    return _corner(Lens(*(row[name] for name in LENS)))
-
-
-def _corner(lens: Lens | None) -> Lens | None:
-    """ARKit counts from the corner of the first pixel."""
-    return None if lens is None else Lens(lens.fx, lens.fy, lens.cx - 0.5, lens.cy - 0.5)
-
-
-def _numbered(root: Path, name: str) -> dict[int, Path]:
-    found = folders.folder(root, name)
-    files = list_images(found, folders.DEPTH_SUFFIXES) if found else []
-    return {int(path.stem): path for path in files if path.stem.isdecimal() and len(path.stem) < 18}
+    return Lens(*(row[name] for name in LENS)).from_corner()

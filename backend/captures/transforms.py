@@ -207,8 +207,8 @@ def _lens(frame: dict[str, Any], data: dict[str, Any], color: Path, model: str) 
     distortion = _distortion(frame, data, model)
     if distortion is None:
         return None
-    cx, cy = (width / 2 if cx is None else cx) - 0.5, (height / 2 if cy is None else cy) - 0.5
-    return Lens(fx, fy, cx, cy, round(width), round(height), distortion, model)
+    cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
+    return Lens(fx, fy, cx, cy, round(width), round(height), distortion, model).from_corner()
 
 
 def _focal(radians: float | None, degrees: float | None, size: float) -> float | None:

@@ -29,8 +29,10 @@ def frames(path: Path, scratch: Scratch) -> list[Path]:
     def fill(folder: Path) -> None:
         try:
             with av.open(str(path), options={"ignore_editlist": "1"}) as container:
-                if not container.streams.video:
-                    raise UserError("bad_video", f"The file {path.name} has no video in it; record the capture again.")
+                if not container.streams.video or container.streams.video[0].codec_context is None:
+                    raise UserError(
+                        "bad_video", f"The file {path.name} has no video that can be decoded; record the capture again."
+                    )
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
                 expected = stream.frames or 0

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..captures.capture import Capture
+from ..field.bare import SurfaceDistances, pool_from_surface
 from ..field.joint import JointField, quick_precision
 from ..field.sampling import Batch, PointSampler, build_pool, scene_box
 from ..surface.surface import Surface
@@ -46,7 +47,7 @@ class MarksOnlyField:
     """One scene's joint field.
 
     Args:
-        capture: the frames that it learns geometry and colour from.
+        capture: the frames that it learns geometry and colour from; without any, the surface itself.
         surface: the scan: the box of the field, and the vertices that are labelled.
         tree: the labels that ``teach`` may name.
         device: where it is trained.
@@ -70,9 +71,14 @@ class MarksOnlyField:
     ):
         self._tree, self._seed, self._by_level = tree, seed, by_level
         self._device = torch.device(device)
-        volume = _Unknown(surface.voxel)
+        if capture.frames:
+            volume = _Unknown(surface.voxel)
+            pool = build_pool(capture, volume, check, seed)
+        else:
+            volume = SurfaceDistances(surface)
+            pool = pool_from_surface(surface, volume, check, seed)
         self._box, self._truncation = scene_box(surface, volume.truncation), volume.truncation
-        self._sampler = PointSampler(build_pool(capture, volume, check, seed), seed).to(self._device)
+        self._sampler = PointSampler(pool, seed).to(self._device)
         self._vertices = torch.from_numpy(surface.vertices).float()
         self._base: dict[str, Tensor] | None = None  # settled geometry and colour
         self._work: Iterator[float] | None = None

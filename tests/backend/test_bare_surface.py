@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from backend import protocol
 from backend.errors import UserError
+from backend.field.training import TrainingConfig
+from backend.labels import student
 from backend.service import Service, packed
 from backend.surface.clouds import mesh_points
 
 TREE = [{"uid": 1, "name": "ball"}, {"uid": 2, "name": "table", "thing": False}]
 BALL, TABLE = [0.0, 0.0, 1.05], [0.7, 0.4, 0.5]
+SHORT = TrainingConfig(geometry_steps=60, pixels=512, label_steps=60)
 MARKS = [{"id": 1, "label": 1, "points": [BALL]}, {"id": 2, "label": 2, "points": [TABLE]}]
 
 
@@ -49,6 +53,21 @@ class Backend:
     def document(self, marks=MARKS, revision=1, **more):
         return self.ask("document", document={"revision": revision, "tree": TREE, "marks": marks, **more})
 
+    def settled(self, marks=MARKS):
+        """The answer once the field has learnt the document."""
+        self.document(marks)
+        while self.service.idle():
+            pass
+        return self.document(marks)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_training():
+    """The field's schedule, made shorter: what it starts from is nearly right already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(student, "CONFIG", SHORT)
+        yield
+
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory):
@@ -72,15 +91,29 @@ def test_a_mesh_of_the_scene_becomes_a_capture_without_frames(backend):
 
 
 def test_two_clicks_label_two_objects(backend):
-    data, arrays = backend.document()
-    assert data["stage"] == "settled" and all(mark["problem"] is None for mark in data["marks"])
     ball = on_ball(backend.opened[1]["positions"])
-    labels = arrays["labels"]
-    assert (labels[ball] == 1).mean() > 0.99 and (labels[~ball] == 2).mean() > 0.99
-    while backend.service.idle():
-        pass
-    status, _ = backend.ask("status")
-    assert status["settled"] and "no training" in status["text"]
+    for answer, stage in ((backend.document, "posterior"), (backend.settled, "settled")):
+        data, arrays = answer()
+        assert data["stage"] == stage and all(mark["problem"] is None for mark in data["marks"])
+        labels = arrays["labels"]
+        assert (labels[ball] == 1).mean() > 0.99 and (labels[~ball] == 2).mean() > 0.99
+    assert (
+        backend.ask("status")[0]["settled"]
+        and backend.service._workspace.steps == SHORT.geometry_steps + SHORT.label_steps
+    )
+
+
+def test_the_field_knows_the_surface_that_taught_it(backend):
+    """The settled field's distances: zero on the mesh, positive outside, negative inside, metres around it."""
+    backend.settled()
+    field = backend.service._workspace._student.result()._trainer.field
+    directions = trimesh.creation.icosphere(2).vertices
+    directions = directions[directions[:, 2] > -0.5]  # not where the slab is
+    for height in (-0.03, 0.0, 0.03):
+        places = np.float32([0, 0, 0.775]) + (0.275 + height) * directions
+        with torch.no_grad():
+            distance = field.encode(torch.from_numpy(places.astype(np.float32)))[0].numpy().ravel()
+        assert np.abs(distance - height).mean() < 0.008 and np.abs(distance - height).max() < 0.03
 
 
 def test_the_same_document_says_the_same_after_another(backend):
@@ -119,11 +152,13 @@ def test_requests_that_need_photos_say_so(backend):
     for method, params in (("keyframe", {"frame": "a"}), ("pick", {"frame": "a", "u": 1, "v": 1})):
         with pytest.raises(UserError, match="without photos"):
             backend.ask(method, **params)
-    with pytest.raises(UserError, match="Combined"):
-        backend.document(method="marks-only")
+    assert backend.document(method="marks-only")[0]["stage"] == "posterior"
+    while (status := backend.ask("status")[0])["text"] != "Training geometry and colour":
+        assert backend.service.idle()
+    assert status["steps"] >= 0 and not status["settled"]
     mark = {"id": 1, "label": 1, "frame": "000", "u": 1, "v": 1}
     assert "no frame called 000" in backend.document([mark])[0]["marks"][0]["problem"]
-    assert backend.ask("save")[0] == {"bytes": 0}
+    assert backend.ask("save")[0]["bytes"] > 10_000
 
 
 def test_a_view_shows_the_labelled_mesh(backend):
@@ -145,8 +180,9 @@ def test_what_came_back_opens_again_under_the_same_id(backend, tmp_path):
     )
     assert data["id"] == "known to the scene"
     assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
-    _, first = backend.document()
-    _, second = other.document()
+    marks = [{**MARKS[0], "points": [[0.1, 0.0, 1.031]]}, MARKS[1]]  # not settled in either
+    _, first = backend.document(marks)
+    _, second = other.document(marks)
     assert np.array_equal(first["labels"], second["labels"])
     other.service.close()
 

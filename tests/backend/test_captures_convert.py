@@ -11,6 +11,7 @@ from backend.captures.convert import LAYOUTS, convert
 from backend.captures.detect import open_capture
 from backend.errors import Cancelled, UserError
 from tests import rooms, writers
+from tests.backend import test_meshes as meshes
 
 
 def silent(fraction, text):
@@ -82,6 +83,15 @@ def test_frames_with_cameras_of_their_own_need_transforms(tmp_path):
         convert(capture, "replica", tmp_path / "out", silent)
     convert(capture, "transforms", tmp_path / "out", silent)
     assert open_capture(tmp_path / "out").frames[1].intrinsics.fx == capture.frames[1].intrinsics.fx
+
+
+def test_a_folder_with_nothing_but_a_mesh_is_inspected_as_that(tmp_path, capsys):
+    meshes.little(tmp_path)
+    assert main(["inspect", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["box: PLY without photos, 8 vertices, 12 triangles", "2 x 1 x 0.5 m"]
+    assert main(["inspect", str(tmp_path / "box.ply"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["size"] == [2.0, 1.0, 0.5]
 
 
 def test_the_commands_inspect_and_convert(tmp_path, capsys):

@@ -253,6 +253,15 @@ def f_name(start, suffix):
     return start.with_name(f"{start.name}.{suffix}")
 
 
+def test_true_labels_beside_frames_of_7_scenes(tmp_path):
+    shots = rooms.write_seven_scenes(tmp_path, 3)
+    for shot in shots:
+        rooms.save_image(tmp_path / "seq-01" / f"{shot.name}.segm.png", shot.labels)
+    capture = open_capture(tmp_path)
+    for frame, shot in zip(capture.frames, shots, strict=True):
+        np.testing.assert_array_equal(frame.labels(), shot.labels)
+
+
 def test_bundlefusion_info_and_pgm(tmp_path):
     shots = rooms.shoot(4, depth_size=(64, 48), name="frame-{:06d}".format)
     info = [f"m_depthShift = {2000}"]

@@ -353,6 +353,29 @@ def test_lzf_references(tmp_path):
     assert "damaged" in refused(path)
 
 
+def test_e57_stations_are_placed(tmp_path):
+    pye57 = pytest.importorskip("pye57")
+    file = pye57.E57(str(tmp_path / "two.e57"), mode="w")
+    colors = {f"color{name}": COLORS[:, k] for k, name in enumerate(("Red", "Green", "Blue"))}
+    places = []
+    for station in range(2):
+        local = {f"cartesian{axis}": CORNERS[:, k].astype(np.float64) for k, axis in enumerate("XYZ")}
+        half = np.sqrt(0.5)  # a quarter turn about Z for the second station, as a quaternion w x y z
+        turn, move = ((half, 0, 0, half), (5.0, 1, 0)) if station else ((1, 0, 0, 0), (0, 0, 0))
+        file.write_scan_raw(local | colors, rotation=np.array(turn, float), translation=np.array(move, float))
+        x, y, z = CORNERS.T.astype(np.float64)
+        places.append(np.stack([-y, x, z] if station else [x, y, z], axis=1) + move)
+    file.close()
+    cloud = plain(tmp_path / "two.e57")
+    assert not len(cloud.faces) and len(cloud.vertices) == 16
+    for place, color in zip(np.concatenate(places), np.tile(COLORS, (2, 1)), strict=True):
+        distance = np.linalg.norm(cloud.vertices - place, axis=1)
+        assert distance.min() < 1e-5 and np.array_equal(cloud.colors[distance.argmin()], color)
+    whole = (tmp_path / "two.e57").read_bytes()
+    (tmp_path / "cut.e57").write_bytes(whole[: len(whole) // 2])
+    refused(tmp_path / "cut.e57")
+
+
 def test_e57_without_its_package_names_it(tmp_path, monkeypatch):
     (tmp_path / "s.e57").write_bytes(b"ASTM-E57" + b"\0" * 100)
     monkeypatch.setitem(sys.modules, "pye57", None)

@@ -126,6 +126,8 @@ def _check_instances(path: Path, scene: trimesh.Scene) -> None:
 
 def _part(path: Path, mesh: trimesh.Trimesh, notes: list[str]) -> Part:
     part = Part(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64))
+    if part.positions.shape[1:] != (3,) or part.faces.shape[1:] != (3,):
+        raise damaged(path, "has vertices or faces without three numbers")
     visual = mesh.visual
     if visual.kind == "vertex":
         part.colors = np.asarray(visual.vertex_colors)[:, :3].astype(np.uint8)
@@ -142,7 +144,8 @@ def _textured(part: Part, visual: trimesh.visual.TextureVisuals, notes: list[str
     material = visual.material
     picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     stored = visual.vertex_attributes.get("color")
-    if picture is not None and visual.uv is not None and len(visual.uv) == len(part.positions):
+    uv = None if visual.uv is None else np.asarray(visual.uv, np.float64)
+    if picture is not None and uv is not None and len(uv) == len(part.positions) and uv.shape[1] >= 2:
         width, height = picture.size
         if width * height > images.MAX_PIXELS:
             raise UserError("image_broken", f"A texture of {width} x {height} pixels is beyond the limit; shrink it.")
@@ -151,7 +154,7 @@ def _textured(part: Part, visual: trimesh.visual.TextureVisuals, notes: list[str
         except images.BROKEN:
             note = "A texture is damaged; its colour was left out."
             notes += [note] if note not in notes else []
-        part.uv = np.nan_to_num(np.asarray(visual.uv, np.float64)[:, :2])
+        part.uv = np.nan_to_num(uv[:, :2])
     elif stored is not None and len(stored) == len(part.positions):
         part.colors = np.asarray(stored)[:, :3].astype(np.uint8)
     if part.texture is None and part.colors is None:

@@ -85,8 +85,8 @@ def _header(path: Path, data: np.ndarray) -> tuple[list[Element], str, int]:
     end = re.search(rb"[\r\n]end_header[ \t]*", head)
     if end is None:
         raise damaged(path, "has no complete PLY header")
-    newline = re.match(rb"ply[ \t]*(\r\n|\r|\n)", head).group(1)
-    if not head.startswith(newline, end.end()):
+    first = re.match(rb"ply[ \t]*(\r\n|\r|\n)", head)
+    if first is None or not head.startswith(newline := first.group(1), end.end()):
         raise damaged(path, "has no complete PLY header")
     elements: list[Element] = []
     order = None
@@ -127,6 +127,7 @@ def _numbers(path: Path, body: np.ndarray) -> np.ndarray:
 def _rows(path: Path, data: np.ndarray, start: int, element: Element, order: str) -> tuple[dict, int]:
     """The columns of an element: name -> list of arrays (n,) or, for lists, (n, c); and where the next one begins."""
     names = [one.name for one in element.properties]
+    first = {name: names.index(name) for name in names}  # of a name that is there twice the first counts
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     least = sum(np.dtype(one.count or one.type).itemsize for one in element.properties)
     if element.rows * least > len(data) - start:
@@ -141,7 +142,7 @@ def _rows(path: Path, data: np.ndarray, start: int, element: Element, order: str
         for index, length in lengths.items():
             same &= table[f"n{index}"] == length
         alike = count if same.all() else int(np.argmin(same))
-        for index, name in enumerate(names):
+        for name, index in first.items():
             columns[name].append(table[f"p{index}"][:alike])
         run = run * 4 if alike == run else FIRST_RUN
         done, start = done + alike, start + alike * layout.itemsize
@@ -192,7 +193,7 @@ def _found(path: Path, tables: dict[str, dict[str, list[np.ndarray]]], types: di
 
 
 def _scalar(parts: list[np.ndarray]) -> bool:
-    return all(part.ndim == 1 for part in parts)
+    return bool(parts) and all(part.ndim == 1 for part in parts)
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
