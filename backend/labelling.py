@@ -83,9 +83,10 @@ def labelling(revision: int, stage: str, prediction: Prediction, marks: tuple[Pl
 
 
 def content(document: dict) -> str:
-    """A digest of what a document teaches, whatever its revision, the order of its marks, names, colours and muted
-    marks."""
-    marks = sorted((mark for mark in document["marks"] if not mark["muted"]), key=lambda mark: mark["id"])
+    """A digest of what a document teaches, whatever its revision, the order of its marks, names, colours, muted marks
+    and the instances that marks name: those only say which parts of a label are one thing."""
+    taught = ({**mark, "instance": 0} for mark in document["marks"] if not mark["muted"])
+    marks = sorted(taught, key=lambda mark: mark["id"])
     tree = [[node["uid"], node["parent"], node["kind"]] for node in document["tree"]]
     text = json.dumps([document["method"], tree, marks], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -136,7 +136,8 @@ def checked_document(document: Any) -> dict[str, Any]:
             "marks": [{"label", "sign"?, "frame", "u", "v"} or {"label", "sign"?, "points": [[x, y, z], ...]}]}``.
             ``parent`` 0 or null is the root; ``kind`` is "class" or "group"; ``thing`` says whether connected pieces
             are separate instances; ``sign`` 1 is "this", -1 is "not this"; a mark may carry both forms, an ``id``,
-            ``muted`` (it teaches nothing) and ``local`` (it teaches only the connected piece that it lies on).
+            ``muted`` (it teaches nothing), ``local`` (it teaches only the connected piece that it lies on) and
+            ``instance`` (a positive mark on a thing: its place belongs to that instance of the label; 0 is unsaid).
             ``method`` is one of METHODS: the full engine, or the field taught by the marks alone (iLabel), flat or
             with one sigmoid per level of the tree.
 
@@ -238,6 +239,9 @@ def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
     muted, local = mark.get("muted", False), mark.get("local", False)
     whether = isinstance(muted, bool) and isinstance(local, bool)
     _require(whether, f"{where} has a 'muted' or 'local' that is not true or false.")
+    instance = mark.get("instance", 0)
+    counted = type(instance) is int and 0 <= instance <= MAX_UID
+    _require(counted, f"{where} has an 'instance' that is not a whole number from 0 to {MAX_UID}.")
     frame, points = mark.get("frame"), mark.get("points", [])
     if frame is not None:
         _require(isinstance(frame, str) and 0 < len(frame) <= 256, f"{where} has a frame that is not a name.")
@@ -251,6 +255,7 @@ def _checked_mark(mark: Any, index: int, uids: set[int]) -> dict[str, Any]:
         "sign": int(sign),
         "muted": muted,
         "local": local,
+        "instance": instance,
         "frame": frame,
         "u": float(mark["u"]) if frame is not None else None,
         "v": float(mark["v"]) if frame is not None else None,

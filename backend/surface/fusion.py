@@ -38,7 +38,7 @@ Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A frame on the device, ready to be fused."""
 
     intrinsics: Intrinsics  # of the depth
@@ -52,7 +52,7 @@ class _View:
 
 
 @dataclass
-class _Reader:
+class Reader:
     """Loads frames on worker threads; keeps the cleaned depth of as many as fit; notes what cannot be read."""
 
     capture: Capture
@@ -74,8 +74,8 @@ class _Reader:
                 self.kept_bytes += depth.nbytes
         return depth
 
-    def view(self, frame: Frame, voxel: float) -> _View:
-        """The frame with its maps. Raises UserError."""
+    def view(self, frame: Frame, voxel: float, truncation: float) -> View:
+        """The frame with its maps, for volumes of about such voxels (metres). Raises UserError."""
         depth, intrinsics = self.depth(frame), frame.depth_intrinsics
         median = float(depth[depth > 0].median()) if bool((depth > 0).any()) else 1.0
         step = round(min(max(0.5 * voxel * intrinsics.fx / median, 1), 8))
@@ -93,12 +93,12 @@ class _Reader:
             (camera.cx + 0.5) / reduce - 0.5,
             (camera.cy + 0.5) / reduce - 0.5,
         )
-        scale = scale / (TRUNCATION * voxel)
+        scale = scale / truncation
         limit = (depth + 1.0 / scale.clamp(min=1e-9)) * (depth > 0)
         maps = [F.pad(values, (1, 1, 1, 1)).reshape(-1) for values in (depth * scale, scale, weight)]
         pose = self.capture.camera_to_scene(frame)
         image = F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0).permute(1, 2, 0).reshape(-1, 4)
-        return _View(intrinsics, color_intrinsics, pose, limit, *maps, image)
+        return View(intrinsics, color_intrinsics, pose, limit, *maps, image)
 
     def each(self, frames: Sequence[Frame], load: Callable) -> Iterator[tuple[Frame, object]]:
         """Yield (frame, load(frame)) in order, reading ahead; a frame that cannot be read yields None."""
@@ -146,7 +146,7 @@ def fuse(
     frames = list(capture.frames if frames is None else frames)
     workers = min(4, os.cpu_count() or 1)
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        reader = _Reader(capture, device, pool, workers + 2)
+        reader = Reader(capture, device, pool, workers + 2)
         if voxel is None:
             voxel = _choose_voxel(reader, frames, progress)
             blocks = _allocate(reader, frames, progress, voxel)
@@ -155,8 +155,9 @@ def fuse(
                 blocks = _allocate(reader, frames, progress, voxel)
         else:
             blocks = _allocate(reader, frames, progress, voxel)
-        fusion = _Fusion(blocks, voxel, TRUNCATION * voxel)
-        for number, (_, view) in enumerate(reader.each(frames, lambda frame: reader.view(frame, voxel))):
+        truncation = TRUNCATION * voxel
+        fusion = Fusion(blocks, voxel, truncation)
+        for number, (_, view) in enumerate(reader.each(frames, lambda frame: reader.view(frame, voxel, truncation))):
             progress(0.2 + 0.75 * number / len(frames), f"Fusing frame {number + 1} of {len(frames)}")
             if view is not None:
                 fusion.add(view)
@@ -190,7 +191,7 @@ def _unpack(keys: torch.Tensor) -> torch.Tensor:
     return torch.stack([keys >> 42, (keys >> 21) & mask, keys & mask], 1).int() - (1 << 20)
 
 
-def _choose_voxel(reader: _Reader, frames: Sequence[Frame], progress: Progress) -> float:
+def _choose_voxel(reader: Reader, frames: Sequence[Frame], progress: Progress) -> float:
     """Voxel in metres from the median depth, coarser when the seen surface would give too many vertices."""
     chosen = [frames[i] for i in sorted({i * len(frames) // SURVEYED for i in range(SURVEYED)} if frames else ())]
     medians, points = [], []
@@ -212,7 +213,7 @@ def _choose_voxel(reader: _Reader, frames: Sequence[Frame], progress: Progress) 
     return voxel * max(1.0, math.sqrt(expected / TARGET_VERTICES))
 
 
-def _allocate(reader: _Reader, frames: Sequence[Frame], progress: Progress, voxel: float) -> torch.Tensor:
+def _allocate(reader: Reader, frames: Sequence[Frame], progress: Progress, voxel: float) -> torch.Tensor:
     """Blocks (B, 3) int32, sorted, that any frame's truncation band touches. Raises UserError."""
 
     def touched(frame: Frame) -> torch.Tensor:
@@ -258,8 +259,8 @@ def _touched(depth: torch.Tensor, camera: Intrinsics, pose: np.ndarray, voxel: f
     return torch.unique(torch.cat([torch.unique_consecutive(run) for run in keys]))
 
 
-class _Fusion:
-    """The sums behind a volume while frames are added."""
+class Fusion:
+    """The sums behind a volume of some blocks (B, 3) while frames are added; views must have its truncation."""
 
     def __init__(self, blocks: torch.Tensor, voxel: float, truncation: float):
         device = blocks.device
@@ -273,7 +274,7 @@ class _Fusion:
         # On a CPU a chunk's temporaries must stay in the cache; a GPU wants few, large launches.
         self.chunk = 256 if device.type == "cpu" else 16_384
 
-    def add(self, view: _View) -> None:
+    def add(self, view: View) -> None:
         """Fuse one frame."""
         scene_to_camera = np.linalg.inv(view.camera_to_scene)
         project = view.intrinsics.matrix @ scene_to_camera[:3]
@@ -283,7 +284,7 @@ class _Fusion:
         for rows in seen_blocks(corners, local, view.limit, view.intrinsics).split(self.chunk):
             self._add_rows(rows, corners[rows], local, view)
 
-    def _add_rows(self, rows: torch.Tensor, corners: torch.Tensor, local: torch.Tensor, view: _View) -> None:
+    def _add_rows(self, rows: torch.Tensor, corners: torch.Tensor, local: torch.Tensor, view: View) -> None:
         width, height = view.intrinsics.width, view.intrinsics.height
         z = corners[:, 2:] + local[:, 2]
         inverse = 1.0 / z
@@ -321,7 +322,7 @@ class _Fusion:
         return Volume(self.voxel, self.truncation, self.blocks, tsdf, weights, color, left_out=left_out)
 
 
-def _bilinear(view: _View, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+def _bilinear(view: View, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Colour and 1 (P, 4) at depth pixels (P,) from the reduced colour image, clamped to its border."""
     depth, camera = view.intrinsics, view.color_intrinsics
     x = (u - depth.cx) * (camera.fx / depth.fx) + camera.cx

@@ -1,4 +1,4 @@
-"""A software z-buffer: which triangle each pixel sees, exactly, without a GPU; and pictures of assets made with it.
+"""A software z-buffer: which triangle each pixel sees, exactly, without a GPU.
 
 Homogeneous rasterisation (Olano and Greer 1997): with p0, p1, p2 in camera coordinates and the ray r = (x, y, 1) of a
 pixel, e_i = r . (p_j x p_k) / det are the barycentric coordinates over z; all are >= 0 exactly where the ray meets the
@@ -18,11 +18,6 @@ TRIANGLES = 1 << 18  # per pass
 SPANS = 1 << 19  # scan line pieces per pass
 FRAGMENTS = 1 << 21
 NOTHING = np.iinfo(np.int64).max
-SUPERSAMPLING = 2
-VIEW_ANGLE = np.radians(30.0)
-TURN, RAISE = np.radians(35.0), np.radians(22.0)  # three-quarter view: to the side of the front, and from above
-MARGIN = 0.05  # of the picture
-KEY, FILL, AMBIENT = 0.75, 0.25, 0.3
 
 
 @dataclass(frozen=True)
@@ -174,97 +169,3 @@ def nearest_vertex(result: RasterResult, faces: np.ndarray) -> np.ndarray:
     hit = result.face >= 0
     nearest[hit] = faces[result.face[hit], result.barycentric[hit].argmax(1)]
     return nearest
-
-
-def shade_preview(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, size: int = 256) -> np.ndarray:
-    """A picture of an asset: three-quarter view that fills the frame, neutral light, transparent background.
-
-    An open scan is shown from the side that was scanned (its faces' normals add up to that direction), a closed one
-    from -Y. Both sides of the faces are lit.
-
-    Args:
-        vertices: (V, 3) scene axes, Z up; faces: (F, 3) int, at least one; colors: (V, 3) uint8 sRGB.
-        size: pixels along each side.
-
-    Returns:
-        (size, size, 4) uint8 RGBA, sRGB, straight alpha.
-    """
-    vertices = np.asarray(vertices, np.float64)
-    corners = vertices[faces]
-    facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    axes = _three_quarter(facing)
-    fine = size * SUPERSAMPLING
-    camera, pose = _framing(corners.reshape(-1, 3), axes, fine)
-    result = rasterize(vertices, faces, camera, pose, near=1e-9)
-    normals = _smooth_normals(facing, faces, len(vertices))
-    flat = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-30)
-    light = _light(interpolate(result, faces, normals), flat[result.face], axes)
-    srgb = interpolate(result, faces, colors.astype(np.float32) / 255.0)
-    covered = (result.face >= 0).astype(np.float32)[..., None]
-    alpha = _coarser(covered)
-    linear = _coarser(_to_linear(srgb) * light[..., None].astype(np.float32) * covered) / np.maximum(alpha, 1e-6)
-    rgba = np.concatenate([_to_srgb(linear.clip(0.0, 1.0)), alpha], -1)
-    return (rgba * 255.0).round().astype(np.uint8)
-
-
-def _coarser(image: np.ndarray) -> np.ndarray:
-    """Mean over squares of SUPERSAMPLING pixels."""
-    step = SUPERSAMPLING
-    return sum(image[y::step, x::step] for y in range(step) for x in range(step)) / step**2
-
-
-def _three_quarter(facing: np.ndarray) -> np.ndarray:
-    """Camera axes (3, 3): rows right, down, forward, for triangles whose scaled normals are ``facing`` (F, 3)."""
-    total, area = facing.sum(0), np.linalg.norm(facing, axis=1).sum()
-    front = total[:2] if np.hypot(*total[:2]) > 0.1 * area else np.array([0.0, -1.0])
-    azimuth = np.arctan2(front[1], front[0]) + TURN
-    elevation = -RAISE if total[2] < -0.7 * area else RAISE  # a ceiling is seen from below
-    away = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
-    right = np.cross(-away, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(-away, right), -away])
-
-
-def _framing(points: np.ndarray, axes: np.ndarray, size: int) -> tuple[Intrinsics, np.ndarray]:
-    """Camera whose square picture of ``size`` pixels the points (P, 3) fill up to the margin, and its pose."""
-    seen = points @ axes.T
-    center = 0.5 * (seen.min(0) + seen.max(0))
-    seen -= center
-    tangent = np.tan(VIEW_ANGLE / 2)
-    radius = max(float(np.linalg.norm(seen, axis=1).max()), 1e-6)
-    distance = max(float((np.abs(seen[:, :2]) / tangent - seen[:, 2:]).max()), 1.2 * radius)
-    pose = np.eye(4)
-    pose[:3, :3] = axes.T
-    pose[:3, 3] = axes.T @ (center - [0.0, 0.0, distance])
-    rays = seen[:, :2] / (seen[:, 2:] + distance)
-    low, high = rays.min(0), rays.max(0)
-    focal = size * (1 - 2 * MARGIN) / max(float((high - low).max()), 1e-9)
-    cx, cy = 0.5 * (size - 1) - 0.5 * focal * (low + high)
-    return Intrinsics(size, size, focal, focal, cx, cy), pose
-
-
-def _smooth_normals(facing: np.ndarray, faces: np.ndarray, count: int) -> np.ndarray:
-    """(V, 3) float32 sums of the faces' scaled normals at each vertex, unit length."""
-    flat = np.asarray(faces).reshape(-1)
-    total = np.stack([np.bincount(flat, np.repeat(facing[:, axis], 3), count) for axis in range(3)], 1)
-    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30)).astype(np.float32)
-
-
-def _light(smooth: np.ndarray, flat: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """(H, W) light on a surface of smooth and face normals (H, W, 3): a key light from the upper left, a fill."""
-    smooth = smooth / np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9)
-    agreement = (smooth * flat).sum(-1, keepdims=True)
-    local = flat + (smooth - flat) * ((agreement - 0.5) / 0.3).clip(0.0, 1.0)  # creases stay sharp
-    local = local @ axes.T
-    local *= -np.sign((flat @ axes.T)[..., 2:] + 1e-12)  # towards the camera
-    key, fill = np.array([-0.5, -0.7, -0.6]), np.array([0.7, -0.1, -0.7])
-    key, fill = key / np.linalg.norm(key), fill / np.linalg.norm(fill)
-    return AMBIENT + KEY * (local @ key).clip(0.0) + FILL * (local @ fill).clip(0.0)
-
-
-def _to_linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clip(0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def _to_srgb(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055)

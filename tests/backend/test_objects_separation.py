@@ -9,7 +9,8 @@ from scipy.spatial import cKDTree
 from backend.errors import UserError
 from backend.labels.tree import Label, LabelTree
 from backend.objects.cutting import cut_by_labels
-from backend.objects.separation import foot, separate
+from backend.objects.pose import foot
+from backend.objects.separation import separate
 from backend.surface.surface import Surface
 
 VOXEL = 0.02

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.captures.capture import Intrinsics
-from backend.surface.raster import interpolate, nearest_vertex, rasterize, shade_preview
+from backend.surface.raster import interpolate, nearest_vertex, rasterize
 
 CAMERA = Intrinsics(64, 48, 60.0, 55.0, 30.7, 24.2)
 
@@ -138,40 +138,3 @@ def test_nearest_vertex_is_the_largest_weight():
     assert [nearest[0, 0], nearest[0, -1], nearest[-1, 0], nearest[-1, -1]] == [0, 1, 2, 3]
     far = rasterize(vertices + np.array([0, 0, 20]), faces, CAMERA, np.eye(4))
     assert (nearest_vertex(far, faces)[far.face < 0] == -1).all()
-
-
-def box(size=(1.0, 0.6, 0.4)):
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * np.array(size) / 2
-    quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
-    return corners, np.array([[q[0], q[i], q[i + 1]] for q in quads for i in (1, 2)])
-
-
-def test_preview_frames_the_object_on_transparency():
-    vertices, faces = box()
-    colors = np.tile(np.array([[200, 40, 40]], np.uint8), (8, 1))
-    for scale, shift in ((1.0, 0.0), (0.01, 50.0), (30.0, -7.0)):
-        image = shade_preview(vertices * scale + shift, faces, colors, 128)
-        assert image.shape == (128, 128, 4) and image.dtype == np.uint8
-        rows, columns = np.nonzero(image[..., 3])
-        assert not image[[0, -1], :, 3].any() and not image[:, [0, -1], 3].any()
-        assert max(np.ptp(rows), np.ptp(columns)) > 0.85 * 128
-        assert abs(rows.mean() - 63.5) < 10 and abs(columns.mean() - 63.5) < 10
-        solid = image[image[..., 3] == 255].astype(int)
-        assert (solid[:, 0] > 1.5 * solid[:, 1]).all()
-        assert len(np.unique(solid[:, 0])) > 3  # sides differ in light
-
-
-def test_preview_shows_the_scanned_side_of_an_open_scan():
-    # A wall seen only from +X: red where its normal points, and the camera must be on that side.
-    vertices = np.array([[0.0, -1, -1], [0, 1, -1], [0, 1, 1], [0, -1, 1]])
-    faces = np.array([[0, 1, 2], [0, 2, 3]])
-    colors = np.array([[255, 0, 0], [0, 0, 255], [0, 0, 255], [255, 0, 0]], np.uint8)
-    image = shade_preview(vertices, faces, colors, 64)
-    solid = image[..., 3] == 255
-    columns = np.arange(64)[None, :].repeat(64, 0)
-    red = columns[solid & (image[..., 0] > image[..., 2])].mean()
-    blue = columns[solid & (image[..., 2] > image[..., 0])].mean()
-    assert red < blue  # seen from +X with Z up, -Y is on the left
-    mirrored = shade_preview(vertices, faces[:, ::-1], colors, 64)
-    solid = mirrored[..., 3] == 255
-    assert columns[solid & (mirrored[..., 0] > mirrored[..., 2])].mean() > columns[solid].mean()

@@ -6,6 +6,7 @@ import pytest
 from backend import protocol
 from backend.captures.detect import ImportOptions
 from backend.errors import Cancelled, UserError
+from backend.objects.assets import Options
 from backend.service import Service
 from backend.store import Store
 from backend.workspace import Workspace
@@ -126,15 +127,16 @@ def test_separate_gives_the_boxes_as_instances(workspace):
     boxes = [uid for uid in (node["uid"] for node in everything["tree"]) if uid >= 70]
     workspace.label(everything)
     workspace.settle(silent)
-    result, pictures = workspace.separate(0.04, silent)
+    result = workspace.separate(Options(), silent)
     largest = {made.label: made for made in reversed(result.objects)}
     assert len(boxes) == 3 and set(boxes) <= set(largest)
     for uid, box in zip(sorted(boxes), rooms.Room().boxes, strict=True):
-        points = largest[uid].vertices + largest[uid].origin
+        points = largest[uid].pose.scene(largest[uid].vertices)
         outside = np.maximum(np.maximum(box.low - points, points - box.high), 0).max(axis=1)
         assert (outside < 0.05).mean() > 0.9  # the rest is floor and wall behind the box, which few cameras saw
-        assert largest[uid].dimensions[2] == pytest.approx(box.high[2] - box.low[2], abs=0.05)
-    assert all(picture.shape == (256, 256, 4) and picture[..., 3].any() for picture in pictures)
+        assert largest[uid].pose.dimensions[2] == pytest.approx(box.high[2] - box.low[2], abs=0.05)
+        assert largest[uid].report.closed
+    assert all(made.preview.shape == (256, 256, 4) and made.preview[..., 3].any() for made in result.objects)
 
 
 def test_cancel_while_opening(capture):

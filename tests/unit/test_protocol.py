@@ -213,6 +213,7 @@ def test_every_field_is_filled_in():
                 "sign": 1,
                 "muted": False,
                 "local": False,
+                "instance": 0,
                 "frame": "000012",
                 "u": 3.0,
                 "v": 4.5,

@@ -1,0 +1,280 @@
+"""Textures for objects from the captured photos.
+
+How to call it: decimate first (``decimate.simplified``, at most some 20,000 faces per object), then give ``dress_all``
+all objects at once, since every photo is loaded and every scan view drawn only once however many objects there are;
+``dressed`` is the same for a single object.
+
+How it works, on a finer mesh whose vertices are a few texels apart:
+
+1. Every keyframe, moved to where its photo fits the scan (``aligning``), says which vertices it sees, how well, and in
+   what light (``sightings``); each vertex keeps its best.
+2. One gain per keyframe and channel makes these agree (``exposure``).
+3. Each vertex chooses one keyframe so that neighbours agree, after Waechter et al. 2014; what differs much from what
+   the other keyframes show there is a reflection or something in the way, and is not chosen (``blending``).
+4. Each texel takes its detail from the keyframes of its corners, and its light over a few texels from all the keyframes
+   that saw them: two bands, as in Allene et al. 2008. The first change from one keyframe to the next within a strip of
+   a few texels, the second has no seams.
+5. What no keyframe saw is filled smoothly from around it on the surface and marked in the alpha channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..captures.capture import Capture, Frame
+from ..surface.surface import Surface
+from .aligning import aligned
+from .blending import Blend, Sightings
+from .sightings import STEEPEST, Hiding, View, coarser, light_of, relative_sharpness, sampled, sharpness, view_of
+from .srgb import to_srgb
+from .texels import FineMesh, fine_mesh, padded
+from .unwrap import Unwrapped, unwrapped
+
+Progress = Callable[[float, str], None]
+SMALLEST = 256  # texels along a texture's side
+USED = 0.62  # share of a texture that charts cover, for choosing its size
+ROOM = 1.15  # so much too small a texture may be before the next size is taken
+TEXELS = 12_000_000  # worked on at a time; more objects take another pass over the photos
+SAMPLES = 400  # points per object that choose its texture's size
+GRAZING = 2.0  # power of the cosine in a view's worth
+HIDING_VOXELS = 2.0  # cells of the coarser scan that says what is hidden
+BEYOND = 1.0  # a view with more pixels than texels is no better
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is to be dressed: a triangle mesh in scene coordinates."""
+
+    vertices: np.ndarray  # (n, 3) float scene metres
+    faces: np.ndarray  # (m, 3) int, outward
+    colors: np.ndarray  # (n, 3) uint8 sRGB, for an object that no photo shows
+
+
+@dataclass(frozen=True)
+class Dressed:
+    """A texture, and where the corners of the faces lie in it."""
+
+    uv: np.ndarray  # (3 m, 2) float32 per face corner, V up, 0..1
+    texture: np.ndarray  # (S, S, 4) uint8 sRGB, row 0 on top; alpha 255 = seen by a camera, 0 = filled in
+
+
+def dressed(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    colors: np.ndarray,
+    capture: Capture,
+    surface: Surface,
+    size_limit: int,
+    progress: Progress,
+) -> Dressed:
+    """Dress one mesh; see ``dress_all``."""
+    return dress_all([Shape(vertices, faces, colors)], capture, surface, size_limit, progress)[0]
+
+
+def dress_all(
+    shapes: Sequence[Shape], capture: Capture, surface: Surface, size_limit: int, progress: Progress
+) -> list[Dressed]:
+    """Unwrap meshes and paint them from the capture's photos.
+
+    Args:
+        shapes: closed or open, each with at least one face.
+        surface: the scan, which hides what is behind it.
+        size_limit: texels along the longest side that a texture may have, 256 or more; a texture gets as many as the
+            photos have pixels to give, as a power of two.
+        progress: called with 0..1 and a text; may raise Cancelled.
+
+    Raises:
+        UserError: the package xatlas is missing, or an image cannot be read.
+    """
+    limit = 1 << (max(int(size_limit), SMALLEST).bit_length() - 1)
+    sides = [_side(shape, capture, limit) for shape in shapes]
+    made: list[Dressed] = []
+    for batch in _batches(sides):
+        part = partial(_part, progress, len(made) / len(shapes), len(batch) / len(shapes))
+        made += _dress([shapes[i] for i in batch], [sides[i] for i in batch], capture, surface, part)
+    return made
+
+
+def _part(progress: Progress, start: float, share: float, fraction: float, text: str) -> None:
+    progress(start + share * fraction, text)
+
+
+def _batches(sides: Sequence[int]) -> Iterator[list[int]]:
+    """Consecutive shapes whose texels fit into memory together."""
+    batch: list[int] = []
+    for number, side in enumerate(sides):
+        if batch and sum(sides[i] ** 2 for i in batch) + side**2 > TEXELS:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _side(shape: Shape, capture: Capture, limit: int) -> int:
+    """Texels along the side of a texture that holds what the photos show of a shape."""
+    corners = np.asarray(shape.vertices, np.float64)[shape.faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = 0.5 * np.linalg.norm(cross, axis=1)
+    total = np.cumsum(area)
+    chosen = np.searchsorted(total, (np.arange(SAMPLES) + 0.5) / SAMPLES * total[-1]).clip(0, len(area) - 1)
+    points = corners[chosen].mean(axis=1)
+    normals = cross[chosen] / np.maximum(2 * area[chosen, None], 1e-30)
+    best = np.zeros(SAMPLES)
+    for frame in capture.frames:
+        pose = capture.camera_to_scene(frame)
+        to_camera = pose[:3, 3] - points
+        local = -to_camera @ pose[:3, :3]
+        z = np.maximum(local[:, 2], 1e-6)
+        pixel = frame.intrinsics.project(local / z[:, None])
+        inside = ((pixel > 0) & (pixel < [frame.intrinsics.width, frame.intrinsics.height])).all(1)
+        slant = (normals * to_camera).sum(1) / np.linalg.norm(to_camera, axis=1)
+        seen = inside & (local[:, 2] > 0.05) & (slant > 0.3)
+        np.maximum(best, np.where(seen, frame.intrinsics.fx / z, 0.0), out=best)
+    density = np.median(best[best > 0]) if (best > 0).any() else 0.0
+    wanted = density * np.sqrt(total[-1] / USED) / ROOM
+    return int(min(max(1 << int(np.ceil(np.log2(max(wanted, 1.0)))), SMALLEST), limit))
+
+
+def _dress(
+    shapes: Sequence[Shape], sides: Sequence[int], capture: Capture, surface: Surface, progress: Progress
+) -> list[Dressed]:
+    charts: list[Unwrapped] = []
+    meshes: list[FineMesh] = []
+    for number, (shape, side) in enumerate(zip(shapes, sides, strict=True)):
+        progress(0.25 * number / len(shapes), "Unwrapping objects")
+        charts.append(unwrapped(shape.vertices, shape.faces, side))
+        meshes.append(fine_mesh(shape.vertices, shape.faces, charts[-1].uv, side))
+    photos = _Photos(shapes, meshes, capture, surface)
+    blends = photos.blends(lambda f, text: progress(0.25 + 0.45 * f, text))
+    textures = photos.painted(blends, lambda f, text: progress(0.7 + 0.3 * f, text))
+    return [
+        Dressed(chart.uv.reshape(-1, 2).astype(np.float32), texture)
+        for chart, texture in zip(charts, textures, strict=True)
+    ]
+
+
+class _Photos:
+    """The capture's photos over the fine meshes of some objects, all their vertices in one row."""
+
+    def __init__(self, shapes: Sequence[Shape], meshes: Sequence[FineMesh], capture: Capture, surface: Surface):
+        self._shapes, self._meshes, self._capture, self._surface = shapes, meshes, capture, surface
+        self._points = np.concatenate([mesh.vertices for mesh in meshes])
+        self._normals = np.concatenate([mesh.normals for mesh in meshes])
+        self._starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+        density = [_density(mesh) for mesh in meshes]
+        self._density = np.repeat(density, np.diff(self._starts))
+        scan = coarser(surface.vertices, surface.faces, HIDING_VOXELS * surface.voxel)
+        self._hiding = Hiding(scan, tuple((shape.vertices, shape.faces) for shape in shapes), surface.voxel)
+        self._views: dict[int, View] = {}
+
+    def blends(self, progress: Progress) -> list[Blend]:
+        """Look at all photos; what each vertex is to be painted from."""
+        seen = [Sightings(mesh) for mesh in self._meshes]
+        crisp = np.zeros(len(self._capture.frames))
+        for number, frame in enumerate(self._capture.frames):
+            progress(number / len(crisp), "Looking through the photos")
+            if not self._in_view(frame).any():
+                crisp[number] = np.nan
+                continue
+            light = light_of(frame.color())
+            crisp[number] = sharpness(light)
+            view = aligned(view_of(self._capture, frame, self._hiding), light, self._surface)
+            self._views[number] = view
+            worth, pixels = self._worth(view)
+            for sightings, start, end in zip(seen, self._starts, self._starts[1:], strict=False):
+                found = start + np.flatnonzero(worth[start:end] > 0)
+                if len(found):
+                    sightings.add(number, found - start, worth[found], sampled(light, pixels[found]))
+        progress(1.0, "Levelling the photos")
+        known = np.isfinite(crisp)
+        factors = np.ones(len(crisp))
+        factors[known] = relative_sharpness(crisp[known])
+        return Blend.of_all(seen, factors, [self._told(index) for index in range(len(self._shapes))])
+
+    def _in_view(self, frame: Frame) -> np.ndarray:
+        """(P,) bool: vertices within the frame, hidden or not."""
+        pose = self._capture.camera_to_scene(frame)
+        local = (self._points - pose[:3, 3]) @ pose[:3, :3]
+        pixels = frame.intrinsics.project(np.where(local[:, 2:] > 0.05, local, [0.0, 0.0, 1.0]))
+        size = [frame.intrinsics.width, frame.intrinsics.height]
+        return (local[:, 2] > 0.05) & (pixels > 0).all(axis=1) & (pixels < size).all(axis=1)
+
+    def _worth(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """What a view is worth at each vertex (P,), and their pixels (P, 2)."""
+        pixels, z = view.place(self._points)
+        worth = view.worth(self._points, pixels, z, self._surface.voxel)
+        found = np.flatnonzero(worth > 0)
+        towards = view.position - self._points[found]
+        slant = (towards * self._normals[found]).sum(1) / np.linalg.norm(towards, axis=1)
+        resolution = (view.camera.fx / (z[found] * self._density[found])).clip(0.0, BEYOND)
+        worth[found] *= np.where(slant > STEEPEST, slant, 0.0) ** GRAZING * resolution**2
+        return worth, pixels
+
+    def _told(self, index: int) -> np.ndarray:
+        """(V, 3) linear light of an object's own colours at its fine vertices."""
+        mesh, shape = self._meshes[index], self._shapes[index]
+        light = light_of(shape.colors[:, None])[:, 0]
+        return (light[mesh.parents] * mesh.shares[..., None]).sum(axis=1)
+
+    def painted(self, blends: Sequence[Blend], progress: Progress) -> list[np.ndarray]:
+        """The textures (S, S, 4) uint8."""
+        sums = [np.zeros((len(mesh.texel), 4), np.float32) for mesh in self._meshes]
+        for step, (number, view) in enumerate(self._views.items()):
+            progress(step / len(self._views), "Painting")
+            if not any((blend.weight_of(number) > 0).any() for blend in blends):
+                continue
+            light = light_of(self._capture.frames[number].color())
+            for mesh, blend, total in zip(self._meshes, blends, sums, strict=True):
+                _paint(mesh, blend, number, view, light, self._surface.voxel, total)
+        return [_finished(*parts) for parts in zip(self._meshes, blends, sums, strict=True)]
+
+
+def _density(mesh: FineMesh) -> float:
+    """Texels per metre."""
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()
+    return float(np.sqrt(max(len(mesh.texel), 1) / max(area, 1e-12)))
+
+
+def _paint(
+    mesh: FineMesh, blend: Blend, number: int, view: View, light: np.ndarray, voxel: float, total: np.ndarray
+) -> None:
+    """Add what one photo gives to the texels: sums (T, 4) of weighted sRGB colour and of weights."""
+    weight = blend.weight_of(number)
+    faces = np.flatnonzero((weight[mesh.faces] > 0).any(axis=1))
+    if not len(faces):
+        return
+    count = mesh.first[faces + 1] - mesh.first[faces]
+    texels = np.repeat(mesh.first[faces] - np.cumsum(count) + count, count) + np.arange(count.sum())
+    corners = mesh.faces[np.repeat(faces, count)]
+    shares = mesh.weights[texels]
+    points = np.einsum("ti,tij->tj", shares, mesh.vertices[corners])
+    pixels, z = view.place(points)
+    shares = shares * weight[corners]
+    strength = shares.sum(axis=1) * (view.worth(points, pixels, z, voxel) > 0)
+    used = np.flatnonzero(strength > 1e-4)
+    shares, corners = shares[used], corners[used]
+    offset = np.einsum("ti,tij->tj", shares, blend.offset_of(number)[corners])
+    color = to_srgb((sampled(light, pixels[used]) * blend.gains[number]).clip(0.0, 1.0))
+    total[texels[used], :3] += color * strength[used, None] + offset
+    total[texels[used], 3] += strength[used]
+
+
+def _finished(mesh: FineMesh, blend: Blend, total: np.ndarray) -> np.ndarray:
+    """A texture (S, S, 4) uint8 from sums (T, 4): what nothing gave has the smooth colours of the vertices."""
+    corners = mesh.faces[mesh.texel_face]
+    smooth = np.einsum("ti,tij->tj", mesh.weights, blend.smooth[corners])
+    sure = (total[:, 3:] * 4.0).clip(0.0, 1.0)
+    color = smooth * (1 - sure) + total[:, :3] / np.maximum(total[:, 3:], 1e-6) * sure
+    image = np.zeros((mesh.side**2, 4), np.float32)
+    image[mesh.texel, :3] = color.clip(0.0, 1.0)
+    image[mesh.texel, 3] = total[:, 3] > 0.1
+    known = np.zeros(mesh.side**2, bool)
+    known[mesh.texel] = True
+    shape = (mesh.side, mesh.side)
+    return padded((image * 255.0).round().astype(np.uint8).reshape(*shape, 4), known.reshape(shape))
