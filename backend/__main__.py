@@ -1,4 +1,5 @@
-"""The commands of the backend: ``python -m backend serve | doctor | inspect | convert | label | simulate``.
+"""The commands of the backend: ``python -m backend serve | doctor | inspect | convert | label | dataset |
+simulate``.
 
 Exit codes: 0 done, 1 unexpected error or a doctor that found something missing, 2 an error that the person can mend
 (one sentence on stderr), 3 the server could not start, 4 rubbish on the server's stream, 130 cancelled.
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reading(label)
     label.set_defaults(run=_label)
 
+    _add_dataset(commands)
     simulate = commands.add_parser("simulate", help="measure labels per click with a simulated user")
     simulate.add_argument("capture", type=Path, help="a capture; with --object a labelled mesh (.npz or .ply)")
     simulate.add_argument("--truth", type=Path, help="label maps and classes.json; with --object instance ids")
@@ -78,6 +80,18 @@ def parser() -> argparse.ArgumentParser:
     _add_reading(simulate)
     simulate.set_defaults(run=_simulate)
     return top
+
+
+def _add_dataset(commands: argparse._SubParsersAction) -> None:
+    dataset = commands.add_parser("dataset", help="write COCO, ScanNet, PNGs or PLY from marks or label maps")
+    dataset.add_argument("capture", type=Path, help="a capture, or a folder with label maps, for example renders")
+    dataset.add_argument("--marks", type=Path, help="label document; without it the folder's own label maps are taken")
+    dataset.add_argument("--formats", help="some of coco,scannet,pngs,ply (all; ply only with marks)")
+    dataset.add_argument("--out", type=Path, required=True, help="a new folder")
+    dataset.add_argument("--min-size", type=_positive, default=0.04, help="metres of the smallest object (0.04)")
+    _add_device(dataset)
+    _add_reading(dataset)
+    dataset.set_defaults(run=_dataset)
 
 
 def _add_held_out(command: argparse.ArgumentParser, text: str) -> None:
@@ -142,20 +156,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from .captures.describe import describe
-    from .captures.meshes import find_mesh
+    from .captures.describe import in_words, inspect
 
-    if arguments.capture.is_file() and find_mesh(arguments.capture) is not None:
-        return _inspect_mesh(arguments.capture, arguments.up, arguments.json)
-    facts = describe(_opened(arguments))
-    print(json.dumps(facts, indent=1) if arguments.json else _in_words(facts))
+    with _progress() as progress:
+        facts = inspect(arguments.capture, _options(arguments), progress)
+    print(json.dumps(facts, indent=1) if arguments.json else "\n".join(in_words(facts)))
     return 0
 
 
-def _opened(arguments: argparse.Namespace):
-    from .captures.detect import ImportOptions, open_capture
+def _options(arguments: argparse.Namespace):
+    from .captures.detect import ImportOptions
 
-    options = ImportOptions(
+    return ImportOptions(
         step=arguments.step,
         max_frames=arguments.max_frames,
         up=arguments.up,
@@ -163,61 +175,18 @@ def _opened(arguments: argparse.Namespace):
         poses=arguments.poses,
         confidence=arguments.confidence,
     )
-    with _progress() as progress:
-        return open_capture(arguments.capture, options, progress)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
     from .captures.convert import convert
+    from .captures.detect import open_capture
 
-    capture = _opened(arguments)
+    with _progress() as progress:
+        capture = open_capture(arguments.capture, _options(arguments), progress)
     with _progress() as progress:
         said = convert(capture, arguments.to, arguments.out, progress)
     print("\n".join([f"{len(capture.frames)} frames were written to {arguments.out}.", *said]))
     return 0
-
-
-def _inspect_mesh(path: Path, up: str, as_json: bool) -> int:
-    from .captures.detect import ImportOptions
-    from .captures.meshes import open_mesh
-
-    with _progress() as progress:
-        mesh = open_mesh(path, ImportOptions(up=up), progress, finer=False)
-    across = mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)
-    facts = {
-        "name": mesh.name,
-        "format": mesh.format,
-        "path": str(mesh.root),
-        "vertices": len(mesh.vertices),
-        "faces": len(mesh.faces),
-        "size": [round(float(side) / mesh.scale, 4) for side in across],
-        "true_labels": 0 if mesh.labels is None else len(set(mesh.labels.tolist()) - {0}),
-        "true_instances": 0 if mesh.instances is None else len(set(mesh.instances.tolist()) - {0}),
-        "notes": list(mesh.notes),
-        "fingerprint": mesh.fingerprint,
-    }
-    if as_json:
-        print(json.dumps(facts, indent=1))
-        return 0
-    kind = f"{facts['faces']:,} triangles" if facts["faces"] else "a cloud"
-    print(f"{mesh.name}: {mesh.format} without photos, {facts['vertices']:,} vertices, {kind}")
-    print(" x ".join(f"{side:.4g}" for side in facts["size"]) + " m")
-    print("\n".join(mesh.notes))
-    return 0
-
-
-def _in_words(facts: dict) -> str:
-    lines = [f"{facts['name']}: {facts['format']}, {facts['frames']} frames"]
-    for title, sizes in (("colour", facts["resolutions"]["color"]), ("depth", facts["resolutions"]["depth"])):
-        lines.append(f"{title}: " + ", ".join(f"{size} ({count})" for size, count in sizes.items()))
-    if facts["depth_metres"]:
-        near, middle, far = facts["depth_metres"]
-        lines.append(f"depth from {near:.2f} to {far:.2f} m, half of it within {middle:.2f} m")
-        lines.append(f"{facts['depth_missing']:.0%} of the depth pixels are holes")
-    lines.append(f"the camera's path is {facts['path_metres']:.1f} m long")
-    lines += facts["notes"]
-    lines += [f"left out {one['name']}: {one['reason']}" for one in facts["left_out"]]
-    return "\n".join(lines)
 
 
 def _label(arguments: argparse.Namespace) -> int:
@@ -226,6 +195,16 @@ def _label(arguments: argparse.Namespace) -> int:
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "run")}
     with _progress() as progress:
         report = label_job.run(label_job.LabelJob(**options), progress)
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+def _dataset(arguments: argparse.Namespace) -> int:
+    from . import dataset_job
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "run")}
+    with _progress() as progress:
+        report = dataset_job.run(dataset_job.DatasetJob(**options), progress)
     print(json.dumps(report, indent=1))
     return 0
 

@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from . import devices, protocol
+from . import dataset_job, devices, protocol, separating
 from .asking import Query
-from .bare_surface import BareWorkspace, is_bare, mesh_in_request
+from .bare_surface import BareWorkspace, mesh_in_request
 from .captures.capture import Capture, Frame, Intrinsics
-from .captures.detect import ImportOptions
+from .captures.describe import in_words, inspect
+from .captures.detect import ImportOptions, is_bare
 from .errors import UserError
+from .finding_similar import find_similar
 from .images import write_image
 from .labelling import Labelling, Status
 from .labels.queries import MEASURES
-from .store import Store
+from .store import UNPACKED, Store
 from .surface.surface import Surface
 from .workspace import Workspace
 
@@ -49,6 +51,7 @@ class Service:
         self._device = device
         self._workspace: Workspace | None = None
         self._methods: dict[str, Callable[[dict, Progress], tuple[dict, Arrays]]] = {
+            "inspect": self._inspect,
             "open": self._open,
             "document": self._document,
             "pick": self._pick,
@@ -58,19 +61,28 @@ class Service:
             "keyframe": self._keyframe,
             "separate": self._separate,
             "views": self._views,
+            "instances": self._instances,
             "status": self._status,
             "save": self._save,
             "close": self._close,
             "doctor": lambda params, progress: (devices.report(), {}),
         }
+        self._with_arrays: dict[str, Callable[[dict, Arrays, Progress], tuple[dict, Arrays]]] = {
+            "open_mesh": self._open_mesh,
+            "similar": self._similar,
+            "dataset": lambda params, arrays, progress: (
+                dataset_job.answer(self._opened(), params, arrays, progress),
+                {},
+            ),
+        }
 
     def handle(self, method: str, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
         """Answer one request. Raises UserError, Cancelled."""
-        if method not in (*self._methods, "open_mesh"):
+        if method not in (*self._methods, *self._with_arrays):
             raise UserError("unknown_method", f"The backend does not know the request {method!r}; update the backend.")
         try:
-            if method == "open_mesh":
-                return self._open_mesh(params, arrays, progress)
+            if method in self._with_arrays:
+                return self._with_arrays[method](params, arrays, progress)
             return self._methods[method](params, progress)
         except protocol.DocumentError as error:
             raise UserError("bad_document", str(error)) from error
@@ -90,10 +102,14 @@ class Service:
             raise UserError("no_capture", "No capture is open in the backend; import one first.")
         return self._workspace
 
+    def _inspect(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        """What a capture or a mesh holds, without opening it: the open scene stays."""
+        facts = inspect(Path(_text(params, "path")), _import_options(params), progress, _store(params).root / UNPACKED)
+        return {"facts": facts, "lines": in_words(facts)}, {}
+
     def _open(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         self.close()
-        path = Path(_text(params, "path"))
-        options = ImportOptions(**{k: v for k, v in (params.get("options") or {}).items() if v is not None})
+        path, options = Path(_text(params, "path")), _import_options(params)
         started = time.perf_counter()
         workspace, store = self._new(BareWorkspace if is_bare(path) else Workspace, params)
         surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, store, workspace))
@@ -111,7 +127,7 @@ class Service:
         return self._opened_surface(workspace, surface, started)
 
     def _new(self, kind: type[Workspace], params: dict) -> tuple[Workspace, Store]:
-        store = Store(Path(params["cache"])) if params.get("cache") else Store()
+        store = _store(params)
         workspace = kind(
             device=params.get("device") or self._device,
             store=store,
@@ -215,29 +231,17 @@ class Service:
         return {}, {name: packed(array) for name, array in made.items() if name in wanted}
 
     def _separate(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
-        result, previews = self._opened().separate(float(params.get("min_size", 0.04)), progress)
-        described, arrays = [], {}
-        for index, (thing, preview) in enumerate(zip(result.objects, previews, strict=True)):
-            described.append(
-                {
-                    "name": thing.name,
-                    "label": int(thing.label),
-                    "instance": int(thing.instance),
-                    "origin": [float(c) for c in thing.origin],
-                    "dimensions": [float(c) for c in thing.dimensions],
-                    "vertices": len(thing.vertices),
-                    "faces": len(thing.faces),
-                }
-            )
-            arrays |= {
-                f"o{index}.positions": packed(thing.vertices.astype(np.float32)),
-                f"o{index}.faces": packed(thing.faces.astype(np.int32)),
-                f"o{index}.colors": packed(thing.colors.astype(np.uint8)),
-                f"o{index}.confidence": packed(_bytes(thing.confidence)),
-                f"o{index}.preview": packed(preview),
-            }
-        crumbs = {"pieces": int(result.crumb_pieces), "faces": int(result.crumb_faces)}
-        return {"objects": described, "crumbs": crumbs, "notes": list(result.notes)}, arrays
+        data, arrays = separating.described(self._opened().separate(separating.options_of(params), progress))
+        return data, {name: packed(array) for name, array in arrays.items()}
+
+    def _instances(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        cloud = dataset_job.instances(self._opened(), params, progress)
+        return {}, {"labels": packed(cloud.labels), "instances": packed(cloud.instances)}
+
+    def _similar(self, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
+        workspace = self._opened()
+        data, made = find_similar(workspace.capture, workspace.surface.voxel, params, arrays, progress)
+        return data, {name: packed(array) for name, array in made.items()}
 
     def _views(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         workspace, wanted = self._opened(), set(params.get("want") or ["labels"])
@@ -308,6 +312,14 @@ def _camera(entry: dict) -> tuple[Intrinsics, np.ndarray]:
     if matrix.size != 16 or not np.isfinite(matrix).all() or min(size.values()) < 1 or min(lens["fx"], lens["fy"]) <= 0:
         raise UserError("bad_camera", "A camera needs a size, focal lengths and a 4 x 4 camera_to_scene matrix.")
     return Intrinsics(**size, **lens), matrix.reshape(4, 4)
+
+
+def _import_options(params: dict) -> ImportOptions:
+    return ImportOptions(**{k: v for k, v in (params.get("options") or {}).items() if v is not None})
+
+
+def _store(params: dict) -> Store:
+    return Store(Path(params["cache"])) if params.get("cache") else Store()
 
 
 def _measure(params: dict) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import asking, devices
+from . import asking, devices, separating
 from .captures.capture import Capture, Frame, Intrinsics, LeftOut
 from .captures.detect import ImportOptions, open_capture
 from .errors import Cancelled, UserError
@@ -33,16 +33,15 @@ from .labels.placement import place_marks
 from .labels.student import Student
 from .labels.tree import LabelTree
 from .labels.views import LabelView, keyframe_view, label_view
-from .objects.preview import previews
-from .objects.separation import SeparationResult, separate
+from .objects.assets import Assets, LabelledScene, Options, make_assets
 from .protocol import checked_document
 from .scene_cache import SceneCache
 from .store import UNPACKED, Store
-from .surface.cues import gather
+from .surface.cues import Cues, gather
 from .surface.fusion import Volume, fuse
 from .surface.mesh import extract
 from .surface.superpoints import segment
-from .surface.surface import Superpoints, Surface
+from .surface.surface import Surface
 from .teaching import STEPS, MarksTeaching
 from .timing import Timed
 
@@ -151,8 +150,7 @@ class Workspace:
     def _prepare(self) -> LabelEngine:
         superpoints = self._cache.superpoints()
         if superpoints is None:
-            with Timed(self.seconds, "cues"):
-                cues = gather(self.capture, self.surface, self._unless_closed)
+            cues = self._cues()
             with Timed(self.seconds, "superpoints"):
                 superpoints = segment(self.surface, cues)
             self._unless_closed()
@@ -162,18 +160,15 @@ class Workspace:
         self._superpoints = superpoints
         return engine
 
+    def _cues(self) -> Cues | None:
+        """What the photos tell of the surface; None without any."""
+        with Timed(self.seconds, "cues"):
+            return gather(self.capture, self.surface, self._unless_closed)
+
     def _teachable(self, volume: Volume | None) -> Student:
-        superpoints: Superpoints = self._superpoints
+        scene = self.capture, self.surface, self._superpoints
         with Timed(self.seconds, "pool"):
-            return Student(
-                self._cache.field_stem,
-                self.capture,
-                self.surface,
-                superpoints,
-                volume,
-                self.device,
-                self._unless_closed,
-            )
+            return Student(self._cache.field_stem, *scene, volume, self.device, self._unless_closed)
 
     def _remember(self, keep: Callable[[], object]) -> None:
         """A cache that cannot be written costs time at the next opening, nothing else: the person is told."""
@@ -360,18 +355,20 @@ class Workspace:
         """The label map of a keyframe, sharpened by its photo. Raises UserError when the photo cannot be read."""
         return keyframe_view(self._photos.table(frame), *self._labels())
 
-    def separate(self, min_size: float, progress: Progress) -> tuple[SeparationResult, list[np.ndarray]]:
-        """The labelled things as objects of their own, with a picture of each. Raises UserError, Cancelled."""
+    def read_keyframe(self, frame: Frame, values: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """Values (V,) uint16 of the scan as (H, W), read as the label map of a keyframe is. Raises UserError."""
+        return self._photos.table(frame).read(values, confidence)[0]
+
+    def labelled(self) -> LabelledScene:
+        """The scan with its labels. Raises UserError when nothing is labelled yet."""
         if self._current is None or self._tree is None or not self._current.labels.any():
             raise UserError("no_labels", "Nothing is labelled yet; click on some things first.")
-        result = separate(
-            self.surface,
-            *self._labels(),
-            self._tree,
-            min_size,
-            lambda f, text: progress(0.6 * f, text),
-        )
-        return result, previews(result, 256, lambda f, text: progress(0.6 + 0.4 * f, text))
+        claims = separating.claims_of(self._document, self._current.marks)
+        return LabelledScene(self.surface, self.capture, *self._labels(), self._tree, claims, self._superpoints)
+
+    def separate(self, options: Options, progress: Progress) -> Assets:
+        """The labelled things as objects of their own. Raises UserError, Cancelled."""
+        return make_assets(self.labelled(), options, progress)
 
     # --- helpers ---
 
