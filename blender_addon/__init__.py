@@ -10,6 +10,7 @@ def _modules():
         label_list,
         mark_list,
         menus,
+        objects_panel,
         output,
         overlay,
         panels,
@@ -18,7 +19,7 @@ def _modules():
         view_panel,
     )
 
-    sidebar = (status, panels, label_list, label_keys, mark_list, view_panel, output)
+    sidebar = (status, panels, label_list, label_keys, mark_list, view_panel, objects_panel, output)
     return (properties, preferences, live, handlers, looks, *sidebar, tool, keys, menus, overlay, ask_panel)
 
 

@@ -6,8 +6,10 @@ Only names and the first bytes are looked at, so that the import dialog opens at
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 ENDINGS = (".json", ".txt", ".log", ".csv", ".zip", ".r3d", ".sens", ".mkv", ".bag")
@@ -41,6 +43,26 @@ IN_ARCHIVE = (
 )
 
 
+# Sub-folders by which a folder looks like a capture.
+FOLDERS = {"rgb", "color", "depth", "images", "keyframes", "lowres_wide", "photo", "results", "sparse", "rgbd"}
+
+
+def seems_capture(folder: Path) -> bool:
+    """Whether a folder is worth a look: it holds a file or a sub-folder that captures have."""
+    try:
+        return _holds_parts(str(folder), os.stat(folder).st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=32)
+def _holds_parts(folder: str, changed: int) -> bool:
+    """The answer for a folder as it was at a time; a dialog asks with every redraw. Raises OSError."""
+    names = {entry.name.lower() for entry in os.scandir(folder)}
+    known = BY_NAME.keys() | FOLDERS | {"transforms.json", "seq-01"}
+    return bool(names & known) or any(name.endswith((".color.png", ".color.jpg", ".sens", ".r3d")) for name in names)
+
+
 def seen(path: Path) -> str:
     """The format that a file seems to belong to, as a person would call it; empty when none is known by it."""
     name, ending = path.name.lower(), path.suffix.lower()
@@ -59,7 +81,7 @@ def _archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError):
         return ""
     for pattern, known in IN_ARCHIVE:
         if any(pattern.search(name) for name in names):

@@ -72,8 +72,9 @@ class Opening:
 
 def options_of(group: bpy.types.PropertyGroup) -> dict[str, Any]:
     """The import options of a scene or an operator, as the backend's ``open`` wants them."""
-    names = ("step", "max_frames", "keyframes", "depth_min", "depth_max", "up")
+    names = ("step", "max_frames", "keyframes", "depth_min", "depth_max", "up", "poses")
     options = {name: getattr(group, name) for name in names}
+    options["confidence"] = int(group.confidence)
     options["depth_encoding"] = group.depth_encoding.strip() or None
     return options
 

@@ -17,6 +17,7 @@ from bpy.props import (
 )
 
 from .scene import collections
+from .separation import SeparationOptions
 
 look_changed = []  # functions that get the scene when its labels are to be shown in another way
 row_chosen = []  # functions that get the scene and the row of a label on which somebody clicked in the list
@@ -32,6 +33,21 @@ UP_ITEMS = (
     ("-y", "-Y", "The capture's Y axis points down"),
     ("+z", "+Z", "The capture's Z axis points up"),
     ("-z", "-Z", "The capture's Z axis points down"),
+)
+POSE_ITEMS = (
+    ("as said", "As They Are", "Poses are what the format says"),
+    ("inverse", "Inverse", "The files hold world-to-camera where the format says camera-to-world, or the reverse"),
+    ("other axes", "Other Axes", "The files' cameras have OpenGL axes where the format says OpenCV, or the reverse"),
+    ("inverse, other axes", "Inverse, Other Axes", "Both of these"),
+)
+CONFIDENCE_ITEMS = (
+    ("2", "High", "Use depth of high confidence only"),
+    ("1", "Medium", "Use depth of medium and high confidence"),
+    ("0", "Low", "Use all depth"),
+)
+DEPTH_UNIT = (
+    "How depth numbers are meant, where it cannot be found out: mm, m, values per metre such as 5000 or 6553.5, "
+    "scale: and metres per value, sun3d or sun3d-0.1mm"
 )
 KEYFRAME_ITEMS = (
     ("stride", "Every Nth", "Take every Nth frame"),
@@ -68,6 +84,9 @@ ROLE_ITEMS = (
     ("CAMERA", "Camera", "A keyframe of a capture"),
     ("PATH", "Path", "The way of the camera"),
     ("OBJECT", "Object", "A thing separated from a scan"),
+    ("LOD", "Level of Detail", "A separated thing with fewer faces"),
+    ("HULL", "Collision Hull", "A simple shape of a separated thing for physics"),
+    ("FILLED", "Filled Scene", "The scan without the things that were separated from it"),
 )
 
 
@@ -121,6 +140,13 @@ class ClickfieldMark(bpy.types.PropertyGroup):
     local: BoolProperty(
         name="Only This Piece", description="Teach only the connected piece that the mark lies on", update=_edited
     )
+    instance: IntProperty(
+        name="Instance",
+        description="Number of the object, among those of its label, that the mark lies on; 0 leaves that open",
+        min=0,
+        max=65535,
+        update=_edited,
+    )
     selected: BoolProperty(name="Select", description="Chosen in the list of marks")
 
 
@@ -140,9 +166,21 @@ class ClickfieldLabel(bpy.types.PropertyGroup):
     color: FloatVectorProperty(
         name="Color", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, default=(0.8, 0.8, 0.8), update=_relabelled
     )
+    mark_instance: IntProperty(
+        name="Instance",
+        description="Number of the object that new marks of this label lie on; 0 leaves that open",
+        min=0,
+        max=65535,
+    )
+    split_first: IntProperty(name="First Part", description="Instance that the next mark gets instead; 0 for none")
+    split_second: IntProperty(name="Second Part", description="Instance that the mark after it gets; 0 for none")
     expanded: BoolProperty(name="Expand", description="Show what is below this label", default=True)
     visible: BoolProperty(name="Show", description="Show this label in the viewport", default=True, update=_reshown)
     tip: StringProperty(name="Tooltip", get=_tip)
+
+
+class ClickfieldSeparation(bpy.types.PropertyGroup, SeparationOptions):
+    """The choices of the last separation."""
 
 
 class ClickfieldScene(bpy.types.PropertyGroup):
@@ -159,10 +197,9 @@ class ClickfieldScene(bpy.types.PropertyGroup):
     depth_min: FloatProperty(name="Nearest", default=0.0, min=0.0, unit="LENGTH", description="Ignore nearer depth")
     depth_max: FloatProperty(name="Farthest", default=8.0, min=0.01, unit="LENGTH", description="Ignore farther depth")
     up: EnumProperty(name="Up", items=UP_ITEMS, default="auto")
-    depth_encoding: StringProperty(
-        name="Depth Encoding",
-        description="How depth numbers are meant when it cannot be found out: mm, 5000, 6553.5, sun3d, scale:0.0001",
-    )
+    depth_encoding: StringProperty(name="Depth Unit", description=DEPTH_UNIT)
+    poses: EnumProperty(name="Poses", items=POSE_ITEMS, default="as said")
+    confidence: EnumProperty(name="Confidence", items=CONFIDENCE_ITEMS, default="2")
     scene_from_world: FloatVectorProperty(
         name="Scene from World", size=16, default=IDENTITY, precision=6, description="Row-major, capture to scene"
     )
@@ -200,6 +237,7 @@ class ClickfieldScene(bpy.types.PropertyGroup):
     )
     query_measure: EnumProperty(name="Uncertainty", items=MEASURE_ITEMS, default="least-confidence")
     query_top: EnumProperty(name="Ask About", items=TOP_ITEMS, default="5")
+    separation: PointerProperty(type=ClickfieldSeparation)
     next_uid: IntProperty(name="Next Label Id", default=1, min=1)
     next_mark: IntProperty(name="Next Mark Id", default=1, min=1)
     revision: IntProperty(name="Revision", default=0, min=0, description="Counts the edits of labels and marks")
@@ -221,6 +259,10 @@ class ClickfieldObject(bpy.types.PropertyGroup):
     cy: FloatProperty(name="Centre Y", description="Pixels; the centre of the top pixel is 0")
     label: IntProperty(name="Label", description="Uid of the label of a separated object")
     instance: IntProperty(name="Instance", description="Number of the object within its label")
+    given_name: StringProperty(name="Given Name", description="As the object was named when it was made")
+    placed: FloatVectorProperty(
+        name="Placed", size=16, default=IDENTITY, description="Matrix to Blender's world when it was made, row-major"
+    )
 
 
 class ClickfieldShare(bpy.types.PropertyGroup):
@@ -255,6 +297,7 @@ CLASSES = (
     ClickfieldPoint,
     ClickfieldMark,
     ClickfieldLabel,
+    ClickfieldSeparation,
     ClickfieldScene,
     ClickfieldObject,
     ClickfieldShare,

@@ -11,7 +11,8 @@ from typing import Any
 
 import bpy
 
-from . import asking, canvas, opening, preferences, viewing, window
+from ..backend.protocol import Array
+from . import asking, canvas, opening, preferences, previewing, viewing, window
 from .asks import Arrays, Ask, Requests, as_arrays
 from .bridge import environment
 from .bridge.client import BackendClient, Message
@@ -40,6 +41,7 @@ class Session:
         self.findings = Findings()
         self.asking = asking.Asking(self._ask_question)
         self._requests = Requests(self.client)
+        self.preview = previewing.Preview(self._requests)
         self._sender = Sender()
         self._inbox: deque[Message] = deque()
         self._jobs: deque[Iterator[object]] = deque()
@@ -64,6 +66,7 @@ class Session:
         """End the backend; the next edit of the labels starts it again."""
         self._restart = False
         self._give_up()
+        self.preview.forget()
         self.asking.stop()
         self._requests.fail_waiting("stopped", "The backend was stopped.")
         self._sender.look(current_scene(), False)
@@ -81,6 +84,7 @@ class Session:
     ) -> None:
         """Open a capture, or a mesh, and build it in a scene, replacing the capture that the scene has."""
         self._give_up()
+        self.preview.forget()
         window.clear_problem()
         self.opened = ""
         self.opening = opening.Opening(scene.session_uid, path, options, fresh=True, mesh=mesh)
@@ -110,6 +114,7 @@ class Session:
         done: Callable[[dict[str, Any], Arrays], None],
         failed: Callable[[str, str], None] | None = None,
         text: str = "",
+        arrays: dict[str, Array] | None = None,
     ) -> None:
         """Send a request about the scene's capture, once the backend holds it and the newest document.
 
@@ -117,8 +122,9 @@ class Session:
             done: gets the result and its arrays; called by `pump`, on the main thread.
             failed: gets an error's code and sentence; by default the panel shows the sentence.
             text: what the panel says while it runs; without it nothing is shown, and Cancel does not mean it.
+            arrays: what the request brings.
         """
-        self._requests.add(Ask(method, params, done, failed or window.tell_failure, text))
+        self._requests.add(Ask(method, params, done, failed or window.tell_failure, text, arrays))
 
     def build(self, job: Iterator[object]) -> None:
         """Run a generator in slices, one step after the other, within the time that a tick may take.
@@ -161,6 +167,7 @@ class Session:
         if self.client.state is State.FAILED:
             self._backend_failed()
         self._drive(scene)
+        self.preview.step(self.client, self.opening is None)
         problem = self.canvas.step(began + PAINT_SLICE)
         if problem:
             window.tell(problem)
@@ -192,7 +199,7 @@ class Session:
         """A backend that has failed is started again only when the person asks for something."""
         wanted = self._restart or self.opening is not None
         if self.client.state is State.STOPPED:
-            wanted = wanted or bool(self._requests.waiting) or self._pending_change()
+            wanted = wanted or bool(self._requests.waiting) or self._pending_change() or self.preview.waiting
         if not wanted or not self.client.join(0.0):
             return
         self._restart = False
@@ -201,6 +208,7 @@ class Session:
         except BridgeError as error:
             window.tell(str(error))
             self._opening_failed("backend_gone", str(error))
+            self.preview.failed(str(error))
             self._requests.fail_waiting("backend_gone", str(error))
             self._sender.look(current_scene(), False)
 

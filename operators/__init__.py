@@ -6,13 +6,18 @@ def _modules():
         ask,
         backend,
         catalogue,
+        dataset,
+        export,
         import_capture,
+        instances,
         label_mesh,
         mark,
         mark_list,
+        nodes,
         pointing,
         render,
         separate,
+        similar,
         stroke,
         tree,
         tree_files,
@@ -24,8 +29,20 @@ def _modules():
     )
 
     of_the_tree = (tree, tree_move, tree_shape, tree_files, tree_surface, tree_keys)
+    of_objects = (separate, instances, similar, catalogue, export)
     marking = (mark, stroke, pointing, mark_list, ask)
-    return (backend, import_capture, label_mesh, *of_the_tree, *marking, view, separate, catalogue, render)
+    return (
+        backend,
+        import_capture,
+        label_mesh,
+        *of_the_tree,
+        *marking,
+        view,
+        *of_objects,
+        render,
+        nodes,
+        dataset,
+    )
 
 
 def register() -> None:

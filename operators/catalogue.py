@@ -3,23 +3,28 @@
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 from ..blender_addon.scene import library, objects
 
 
 class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
     """Write the separated objects to a .blend of assets with catalogues like the label tree, and list the folder
-    among the asset libraries. The objects in this scene stay as they are"""
+    among the asset libraries. Saved again it is updated, and what you changed on its assets stays.
+    The objects in this scene stay as they are"""
 
     bl_idname = "clickfield.save_asset_library"
     bl_label = "Save Asset Library"
     bl_options = {"REGISTER"}
 
     directory: StringProperty(name="Folder", subtype="DIR_PATH", description="Folder of the asset library")
-    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
-    author: StringProperty(name="Author", description="Stored with every asset")
-    licence: StringProperty(name="License", description="Stored with every asset, for example CC0")
+    filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    author: StringProperty(name="Author", description="Stored with every asset that has none of its own")
+    licence: StringProperty(name="License", description="Stored with every asset that has none, for example CC0")
+    copyright: StringProperty(name="Copyright", description="Stored with every asset that has none of its own")
+    about: StringProperty(
+        name="Description", description="Stored with every asset; empty: what it is, its size, and the scan"
+    )
 
     @classmethod
     def poll(cls, context):
@@ -40,19 +45,20 @@ class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
             self.report({"ERROR"}, "Choose the folder of the asset library.")
             return {"CANCELLED"}
         directory = Path(bpy.path.abspath(self.directory))
+        said = (text.strip() for text in (self.author, self.licence, self.about, self.copyright))
         scene = context.scene
         try:
-            target, names, plain = library.save_library(
-                scene, scene.clickfield.capture_id, directory, self.author.strip(), self.licence.strip()
-            )
+            saved = library.save_library(scene, scene.clickfield.capture_id, directory, library.Credits(*said))
         except library.LibraryError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         added = library.register_library(context.preferences, directory)
-        if plain:
-            self.report({"WARNING"}, f"{len(plain)} assets have no picture: {', '.join(plain[:5])}")
+        if saved.plain:
+            self.report({"WARNING"}, f"{len(saved.plain)} assets have no picture: {', '.join(saved.plain[:5])}")
+        if saved.gone:
+            self.report({"WARNING"}, f"{len(saved.gone)} assets are not there any more: {', '.join(saved.gone[:5])}")
         where = ", a new asset library" if added else ""
-        self.report({"INFO"}, f"Saved {len(names)} assets to {target}{where}")
+        self.report({"INFO"}, f"Saved {len(saved.names)} assets to {saved.target}{where}")
         return {"FINISHED"}
 
 

@@ -1,14 +1,15 @@
 """File > Import > RGB-D Capture and Clickfield Sample; finding a capture whose folder has moved."""
 
+import os
 from pathlib import Path
 
 import bpy
 from bpy.props import CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..blender_addon import formats, live, preferences, window
+from ..blender_addon import formats, live, preferences, previewing, window
 from ..blender_addon.opening import options_of
-from ..blender_addon.properties import KEYFRAME_ITEMS, UP_ITEMS
+from ..blender_addon.properties import CONFIDENCE_ITEMS, DEPTH_UNIT, KEYFRAME_ITEMS, POSE_ITEMS, UP_ITEMS
 
 GLOB = ";".join(f"*{ending}" for ending in formats.ENDINGS)
 SAMPLE = preferences.ROOT / "assets" / "sample"
@@ -46,9 +47,12 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
     depth_min: FloatProperty(name="Nearest", default=0.0, min=0.0, unit="LENGTH", description="Ignore nearer depth")
     depth_max: FloatProperty(name="Farthest", default=8.0, min=0.01, unit="LENGTH", description="Ignore farther depth")
     up: EnumProperty(name="Up", items=UP_ITEMS, default="auto", description="Which axis of the capture points up")
-    depth_encoding: StringProperty(
-        name="Depth Encoding",
-        description="Only when it cannot be found out: mm, 5000, 6553.5, sun3d, or scale: and metres per unit",
+    depth_encoding: StringProperty(name="Depth Unit", description=DEPTH_UNIT)
+    poses: EnumProperty(
+        name="Poses", items=POSE_ITEMS, default="as said", description="For files that break their format's convention"
+    )
+    confidence: EnumProperty(
+        name="Confidence", items=CONFIDENCE_ITEMS, default="2", description="The least confidence that depth must have"
     )
 
     def invoke(self, context, event):
@@ -60,10 +64,12 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
 
     def execute(self, context):
         """Import the chosen file or folder."""
-        chosen = Path(self.filepath or self.directory)
-        if not chosen.name or (not chosen.exists() and self.directory):
-            chosen = Path(self.directory)  # the file dialog leaves an invented file name when a folder was entered
-        return start_import(self, context, chosen)
+        self.dropped = ""  # the redo panel need not show it again
+        return start_import(self, context, _chosen(self.filepath, self.directory))
+
+    def cancel(self, context):
+        """Nobody looks at the chosen file any more."""
+        live.session().preview.forget()
 
     def draw(self, context):
         """The options beside the file list, and in the redo panel."""
@@ -79,8 +85,31 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
         column = layout.column(heading="Depth", align=True)
         column.prop(self, "depth_min")
         column.prop(self, "depth_max")
-        column.prop(self, "depth_encoding", text="Encoding")
-        layout.prop(self, "up")
+        column.prop(self, "depth_encoding")
+        column.prop(self, "confidence")
+        layout.prop(self, "poses")
+        layout.prop(self, "up", text="Up Axis")
+        path = self._looked_at(context)
+        if path is not None:
+            known = live.session().preview.look(str(path), options_of(self))
+            previewing.draw(layout, known, context.region.width)
+
+    def _looked_at(self, context):
+        """The file or folder that is chosen in the file browser, or was dropped; None when there is none."""
+        space = context.space_data
+        if space is None or space.type != "FILE_BROWSER":
+            return Path(self.filepath) if self.dropped else None
+        if space.params is None:
+            return None
+        folder = os.fsdecode(space.params.directory)
+        path = _chosen(os.path.join(folder, space.params.filename), folder)
+        return path if path.is_file() or formats.seems_capture(path) else None
+
+
+def _chosen(filepath, directory):
+    """What a file dialog has chosen: it leaves an invented file name when a folder was entered."""
+    chosen = Path(filepath or directory)
+    return Path(directory) if not chosen.name or (not chosen.exists() and directory) else chosen
 
 
 class CLICKFIELD_OT_import_sample(bpy.types.Operator):
@@ -117,9 +146,7 @@ class CLICKFIELD_OT_locate_capture(bpy.types.Operator, ImportHelper):
 
     def execute(self, context):
         """Remember the place and open the capture from there."""
-        chosen = Path(self.filepath or self.directory)
-        if not chosen.name or (not chosen.exists() and self.directory):
-            chosen = Path(self.directory)
+        chosen = _chosen(self.filepath, self.directory)
         if not chosen.exists():
             self.report({"ERROR"}, f"There is no file or folder at {chosen}.")
             return {"CANCELLED"}

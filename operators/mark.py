@@ -22,16 +22,19 @@ def world_from_blender(scene, scan):
     return (placed @ scene_from_world).inverted()
 
 
-def give_mark(scene, label, sign, pixel=None, points=()):
-    """Add a mark to the scene's label document.
+def give_mark(scene, label, sign, pixel=None, points=(), instance=None):
+    """Add a mark to the scene's label document, and return it.
 
     Args:
         sign: negative for "not this". pixel: of a keyframe, or None. points: in the capture's own world.
+        instance: of its label that the mark lies on; by default the one chosen for the label.
     """
     own = scene.clickfield
     mark = own.marks.add()
     mark.uid, own.next_mark = own.next_mark, own.next_mark + 1
     mark.label, mark.sign, mark.local = label.uid, -1 if sign < 0 else 1, own.only_this_piece
+    if sign > 0 and label.thing:
+        mark.instance = _taken_instance(label) if instance is None else instance
     if pixel is not None:
         mark.frame, mark.u, mark.v = pixel.frame, pixel.u, pixel.v
     for point in points:
@@ -39,6 +42,17 @@ def give_mark(scene, label, sign, pixel=None, points=()):
     own.active_mark = len(own.marks) - 1
     own.recent = recent.remember(own.recent, label.uid)
     own.revision += 1
+    return mark
+
+
+def _taken_instance(label):
+    """The instance that the next mark of a label lies on: of a split that is under way, or the one chosen."""
+    for name in ("split_first", "split_second"):
+        number = getattr(label, name)
+        if number:
+            setattr(label, name, 0)
+            return number
+    return label.mark_instance
 
 
 def may_mark(operator, context):
@@ -161,7 +175,7 @@ class CLICKFIELD_OT_load_labels(bpy.types.Operator, ImportHelper):
         for entry in document["marks"]:
             mark = own.marks.add()
             mark.uid, mark.label, mark.sign = entry["id"], entry["label"], entry["sign"]
-            mark.muted, mark.local = entry["muted"], entry["local"]
+            mark.muted, mark.local, mark.instance = entry["muted"], entry["local"], entry["instance"]
             if entry["frame"] is not None:
                 mark.frame, mark.u, mark.v = entry["frame"], entry["u"], entry["v"]
             for point in entry["points"]:

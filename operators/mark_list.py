@@ -168,7 +168,7 @@ class CLICKFIELD_OT_retype_marks(bpy.types.Operator, MarksOperator):
             self.report({"ERROR"}, f"There is no label with the id {label} in this scene.")
             return {"CANCELLED"}
         for row in rows:
-            own.marks[row].label = label
+            own.marks[row].label, own.marks[row].instance = label, 0  # numbers count within a label
         own.revision += bool(rows)
         return {"FINISHED"} if rows else {"CANCELLED"}
 

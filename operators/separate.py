@@ -1,30 +1,22 @@
-"""Separate the labelled things of the scan into objects."""
+"""Separate the labelled things of the scan into objects; select what no camera saw of them."""
 
 import bpy
-from bpy.props import FloatProperty
+from bpy.props import EnumProperty, FloatProperty
 
-from ..blender_addon import live, opening, window
+from ..blender_addon import live, opening, separation, window
 from ..blender_addon.lookup import scene_by_uid
-from ..blender_addon.scene import objects
-from ..blender_addon.scene.scan import find_scan
+from ..blender_addon.scene import facts, objects
+from ..blender_addon.scene.scan import find_scan, select_points
+from ..blender_addon.ui.objects_panel import draw_options
 
 
-class CLICKFIELD_OT_separate(bpy.types.Operator):
+class CLICKFIELD_OT_separate(bpy.types.Operator, separation.SeparationOptions):
     """Make an object of every labelled thing, in collections like the label tree.
-    Replaces the objects that were separated before, except those moved to other collections; the scan stays"""
+    Objects that are there are updated in place and keep what you changed on them; the scan stays"""
 
     bl_idname = "clickfield.separate"
     bl_label = "Separate Objects"
     bl_options = {"REGISTER"}
-
-    min_size: FloatProperty(
-        name="Smallest Size",
-        description="Pieces whose longest side is shorter are left out, unless a label has nothing larger",
-        default=0.04,
-        min=0.0,
-        soft_max=1.0,
-        unit="LENGTH",
-    )
 
     @classmethod
     def poll(cls, context):
@@ -35,26 +27,49 @@ class CLICKFIELD_OT_separate(bpy.types.Operator):
             cls.poll_message_set("Mark something first")
         return bool(own.capture_id and own.marks)
 
+    def invoke(self, context, event):
+        """Ask, beginning with the choices of the last time."""
+        remembered = context.scene.clickfield.separation
+        for name in separation.NAMES:
+            if not self.properties.is_property_set(name):
+                setattr(self, name, getattr(remembered, name))
+        return context.window_manager.invoke_props_dialog(self, width=320, confirm_text="Separate")
+
+    def draw(self, context):
+        """The same rows as in the sidebar."""
+        draw_options(self.layout, self)
+
     def execute(self, context):
-        scene_uid, capture_id = context.scene.session_uid, context.scene.clickfield.capture_id
+        """Send the request; what is not given is as the scene remembers it."""
+        scene = context.scene
+        remembered = scene.clickfield.separation
+        for name in separation.NAMES:
+            if self.properties.is_property_set(name):
+                setattr(remembered, name, getattr(self, name))
+        scene_uid, capture_id = scene.session_uid, scene.clickfield.capture_id
+        wanted = objects.Wanted(remembered.levels, remembered.naming)
         window.clear_problem()
 
         def done(data, arrays):
-            live.session().build(_build(scene_uid, capture_id, data, arrays))
+            live.session().build(_build(scene_uid, capture_id, data, arrays, wanted))
 
-        live.session().ask("separate", {"min_size": self.min_size}, done, text="Separating objects")
+        params = separation.params(remembered) | {"known": objects.known_objects(scene, capture_id)}
+        live.session().ask("separate", params, done, text="Separating objects")
         return {"FINISHED"}
 
 
-def _build(scene_uid, capture_id, data, arrays):
+def _build(scene_uid, capture_id, data, arrays, wanted):
     """Put the answer into the scene, in slices; one undo step at the end."""
     scene = scene_by_uid(scene_uid)
     if scene is None or scene.clickfield.capture_id != capture_id:
         window.tell("The scene was changed while its objects were separated; separate them again.")
         return
     try:
-        for waiting in objects.build_objects(scene, capture_id, data["objects"], arrays):
+        for waiting in objects.build_objects(scene, capture_id, data["objects"], arrays, wanted):
             yield opening.WAIT if waiting else None
+        if data["filled"] is not None:
+            for waiting in objects.build_filled(scene, capture_id, data["filled"], arrays):
+                yield opening.WAIT if waiting else None
     except ReferenceError:
         window.tell("Something was deleted while the objects were made; separate them again.")
         return
@@ -66,4 +81,60 @@ def _build(scene_uid, capture_id, data, arrays):
     window.redraw()
 
 
-CLASSES = (CLICKFIELD_OT_separate,)
+class CLICKFIELD_OT_select_invented(bpy.types.Operator):
+    """Select the part of the active object that no camera saw: it was closed by continuing what was seen.
+    Replace it, smooth it, or leave it"""
+
+    bl_idname = "clickfield.select_invented"
+    bl_label = "Select Invented"
+    bl_options = {"REGISTER", "UNDO"}
+
+    action: EnumProperty(
+        name="As",
+        items=(
+            ("SELECT", "Selection", "Select the points in Edit Mode"),
+            ("GROUP", "Vertex Group", "Put the points into the vertex group Invented, for modifiers and painting"),
+        ),
+    )
+    limit: FloatProperty(
+        name="Seen Less Than",
+        description="Points that cameras saw less than this are invented",
+        default=facts.HALF,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+    @classmethod
+    def poll(cls, context):
+        item = context.active_object
+        if item is None or item.type != "MESH" or item.data.attributes.get(facts.OBSERVED) is None:
+            cls.poll_message_set("Make a separated object the active one first")
+            return False
+        return True
+
+    def execute(self, context):
+        item = context.active_object
+        edited = item.mode != "OBJECT"
+        if edited:
+            bpy.ops.object.mode_set(mode="OBJECT")
+        observed = facts.read_observed(item.data)
+        if observed is None:
+            self.report({"ERROR"}, 'The attribute "observed" of this object was changed; separate it again.')
+            return {"CANCELLED"}
+        invented = observed < self.limit
+        if self.action == "GROUP":
+            group = item.vertex_groups.get("Invented") or item.vertex_groups.new(name="Invented")
+            group.remove(range(len(observed)))
+            group.add(invented.nonzero()[0].tolist(), 1.0, "REPLACE")
+        else:
+            select_points(item.data, invented)
+        if edited or self.action == "SELECT":
+            bpy.ops.object.mode_set(mode="EDIT")
+        if self.action == "SELECT":
+            context.tool_settings.mesh_select_mode = (True, False, False)
+        self.report({"INFO"}, f"{int(invented.sum())} of {len(invented)} points are invented")
+        return {"FINISHED"}
+
+
+CLASSES = (CLICKFIELD_OT_separate, CLICKFIELD_OT_select_invented)

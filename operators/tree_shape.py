@@ -4,6 +4,7 @@ import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from ..blender_addon.document import tree
+from ..blender_addon.scene import claims
 from .tree import LabelOperator, add, counted, drop_marks, find_label, put_in_order, refuse_more, unique_name
 from .tree_move import label_items
 
@@ -59,6 +60,7 @@ def merge(own, gone, kept):
             label.parent = above
         elif label.parent == gone:
             label.parent = kept
+    claims.make_room(own.id_data, gone, kept)
     for mark in own.marks:
         if mark.label == gone:
             mark.label = kept

@@ -22,16 +22,7 @@ def select_vertices(body, uids, extend):
         before = np.empty(len(chosen), dtype=bool)
         mesh.vertices.foreach_get("select", before)
         chosen |= before
-    mesh.vertices.foreach_set("select", chosen)
-    ends = np.empty(2 * len(mesh.edges), dtype=np.int32)
-    mesh.attributes[".edge_verts"].data.foreach_get("value", ends)
-    mesh.edges.foreach_set("select", chosen[ends.reshape(-1, 2)].all(axis=1))
-    if len(mesh.polygons):
-        corners, starts = np.empty(len(mesh.loops), dtype=np.int32), np.empty(len(mesh.polygons), dtype=np.int32)
-        mesh.attributes[".corner_vert"].data.foreach_get("value", corners)
-        mesh.polygons.foreach_get("loop_start", starts)
-        mesh.polygons.foreach_set("select", np.logical_and.reduceat(chosen[corners], starts))
-    mesh.update_tag()
+    scan.select_points(mesh, chosen)
     return count
 
 

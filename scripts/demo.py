@@ -94,7 +94,7 @@ def _tell(blender: Headless, objects: list, steps: list[tuple[str, float]], out:
         print(f"  {name:<34} {seconds:7.1f}")
     print(f"  {'Longest slice of the main thread':<34} {blender.longest_tick:7.3f}")
     print(f"\nMade in {out}")
-    for path in sorted(out.glob("*.blend")) + sorted((out / "library").glob("*")) + sorted(out.glob("renders/*.png")):
+    for path in sorted(out.glob("*.blend")) + sorted((out / "library").glob("*")) + sorted(out.glob("renders/*/*.png")):
         print(f"  {path.relative_to(out)}  {path.stat().st_size / 1e6:.2f} MB")
 
 

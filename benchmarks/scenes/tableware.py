@@ -130,7 +130,6 @@ def pen(kit: Kit, label: str = "Pen") -> Thing:
     return thing
 
 
-
 def cable(kit: Kit, start, end, label: str = "Cable", sway: float = 0.12, radius: float = 0.0035) -> Thing:
     """A cable lying in curves from one point to another, both (x, y, z); a plug at its end."""
     thing, start, end = Thing(label), np.asarray(start, float), np.asarray(end, float)
@@ -267,7 +266,6 @@ def small_plant(kit: Kit, label: str = "Plant") -> Thing:
         part = leaf(1.6 * r * kit.between(0.8, 1.2), 0.5 * r, kit.between(0.2, 0.8), 5)
         thing.add(part, green, (0, 0, 1.35 * r), (0, -25 - 3 * k, 137.5 * k))
     return thing
-
 
 
 def board(kit: Kit, label: str = "Board") -> Thing:

@@ -25,7 +25,7 @@ def build(group: Any, revision: int) -> dict[str, Any]:
 
     Args:
         group: has ``labels`` (uid, name, parent, kind, thing, color) and ``marks`` (uid, label, sign, frame, u, v,
-            points with ``co``, muted, local) and ``method``, as ``Scene.clickfield`` does.
+            points with ``co``, muted, local, instance) and ``method``, as ``Scene.clickfield`` does.
         revision: number that the backend's answer will carry.
 
     Raises:
@@ -48,7 +48,7 @@ def build(group: Any, revision: int) -> dict[str, Any]:
 
 def _mark(mark: Any) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": mark.uid, "label": mark.label, "sign": mark.sign}
-    entry |= {"muted": bool(mark.muted), "local": bool(mark.local)}
+    entry |= {"muted": bool(mark.muted), "local": bool(mark.local), "instance": mark.instance}
     if mark.frame:
         entry.update(frame=mark.frame, u=mark.u, v=mark.v)
     if len(mark.points):
@@ -106,7 +106,7 @@ def load(path: Path) -> dict[str, Any]:
 def save(document: dict[str, Any], path: Path) -> None:
     """Write a checked document for other programs, colours as ``#rrggbb``. Raises OSError."""
     tree = [{**node, "color": hex_color(node["color"])} for node in document["tree"]]
-    marks = [{k: v for k, v in mark.items() if v not in (None, []) and v is not False} for mark in document["marks"]]
+    marks = [{k: v for k, v in mark.items() if _says(k, v)} for mark in document["marks"]]
     said = {"version": VERSION, "method": document["method"], "tree": tree, "marks": marks}
     text = json.dumps(said, indent=1, ensure_ascii=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -115,6 +115,11 @@ def save(document: dict[str, Any], path: Path) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _says(field: str, value: Any) -> bool:
+    """Whether a mark's field differs from what it is when it is left out."""
+    return value not in (None, []) and value is not False and (field, value) != ("instance", 0)
 
 
 def hex_color(color: list[float]) -> str:

@@ -26,7 +26,8 @@ def assemble(scene: bpy.types.Scene, capture: dict[str, Any], path: str, options
     own.scene_from_world = capture["scene_from_world"]
     own.capture_path = path
     for name, value in options.items():
-        setattr(own, name, value or "" if name == "depth_encoding" else value)
+        text = name in ("depth_encoding", "confidence")  # the scene's own are texts
+        setattr(own, name, "" if value is None else str(value) if text else value)
     top = _collection(f"Capture {capture['name']}", capture_id, scene.collection)
     body = scan.new_scan(top, f"Scan {capture['name']}", capture_id)
     body.scale = (1 / capture.get("scale", 1.0),) * 3  # what is huge or tiny is worked on at another size

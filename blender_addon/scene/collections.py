@@ -168,16 +168,15 @@ def _relabel_objects(scene: bpy.types.Scene, moved: Mapping[int, int]) -> None:
         for item in scene.objects
         if item.clickfield.role == "OBJECT" and item.clickfield.capture_id == capture_id and item.type == "MESH"
     ]
-    last: dict[int, int] = {}
-    for item in items:
-        own = item.clickfield
-        last[own.label] = max(last.get(own.label, 0), own.instance)
+    taken = {(item.clickfield.label, item.clickfield.instance) for item in items}
     for item in items:
         own = item.clickfield
         if own.label not in moved:
             continue
         former, own.label = own.label, moved[own.label]
-        last[own.label] = own.instance = last.get(own.label, 0) + 1
+        if (own.label, own.instance) in taken:
+            own.instance = 1 + max(instance for label, instance in taken if label == own.label)
+        taken.add((own.label, own.instance))
         labels, confidence = scan.read_labels(item.data)
         scan.write_labels(item.data, np.where(labels == former, own.label, labels).astype(np.uint16), confidence)
 

@@ -12,31 +12,46 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
-from . import objects
+from . import objects, shelf, upkeep
+from .shelf import LibraryError
 
 CATALOGUES = "blender_assets.cats.txt"
 NAMESPACE = uuid.UUID("7a1c7c0e-3d0b-5f55-9a43-6c69636b6664")
 HEADER = "# This is an Asset Catalog Definition file for Blender.\n#\n# UUID:catalog/path:simple name\n\nVERSION 1\n\n"
-NO_CATALOGUE = "00000000-0000-0000-0000-000000000000"
-SIZES = ((0.3, "small"), (1.0, "medium"))  # metres of the longest side; above the last: large
+SIZES = ((0.3, "S"), (1.0, "M"), (2.0, "L"))  # metres of the longest side; above the last: XL
 SHORT_NAME = 63  # bytes that Blender keeps of a catalogue's simple name
 
 
-class LibraryError(Exception):
-    """One sentence that says why the library was not written."""
+@dataclass(frozen=True)
+class Credits:
+    """What is stored with every asset where the person has not written something else."""
+
+    author: str = ""
+    licence: str = ""
+    description: str = ""  # empty: what the thing is, its size, and the capture
+    copyright: str = ""
 
 
-def save_library(
-    scene: bpy.types.Scene, capture_id: str, directory: Path, author: str = "", licence: str = ""
-) -> tuple[Path, list[str], list[str]]:
+@dataclass(frozen=True)
+class Saved:
+    """What became of a library."""
+
+    target: Path
+    names: list[str]
+    plain: list[str]  # names of assets without a picture
+    gone: list[str]  # names of assets that were in the file and are no longer in the scene
+
+
+def save_library(scene: bpy.types.Scene, capture_id: str, directory: Path, credits: Credits) -> Saved:
     """Write a capture's separated objects to ``<directory>/<capture name>.blend`` with their catalogues.
 
-    Returns:
-        The file, the names of its assets, and those among them that have no picture.
+    What a person has changed on assets of that file stays: author, license, description, copyright, catalogue, tags
+    added and tags taken away.
 
     Raises:
         LibraryError: there is nothing to save, or the folder or a file in it cannot be used.
@@ -48,14 +63,24 @@ def save_library(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _check_target(target)
+        former = shelf.read(target, capture_id) if target.exists() else {}
         paths = {item.clickfield.label: catalogue_path(scene, item.clickfield.label) for item in items}
         write_catalogues(directory, [path for path in paths.values() if path])
-        with _marked(scene, items, paths, author, licence):
+        with _marked(items):
+            for item in items:
+                described = _described(scene, item, paths[item.clickfield.label], credits)
+                shelf.describe(item.asset_data, described, former.get(upkeep.key_of(item)))
             _write(target, items)
     except OSError as error:
         reason = error.strerror or str(error)
         raise LibraryError(f"The asset library cannot be written to {directory} ({reason}); choose another.") from error
-    return target, [item.name for item in items], [item.name for item in items if not has_preview(item)]
+    here = {upkeep.key_of(item) for item in items}
+    return Saved(
+        target,
+        [item.name for item in items],
+        [item.name for item in items if not has_preview(item)],
+        [entry.name for key, entry in former.items() if key not in here],
+    )
 
 
 def file_stem(name: str) -> str:
@@ -130,10 +155,13 @@ def _check_target(target: Path) -> None:
         raise LibraryError(f"{target.name} in this folder is the file that is open; choose another folder.")
     try:
         with bpy.data.libraries.load(str(target)) as (content, _):
-            scenes = list(content.scenes)
+            scenes, everything = list(content.scenes), set(content.objects)
+        with bpy.data.libraries.load(str(target), assets_only=True) as (content, _):
+            assets = set(content.objects)
     except OSError as error:  # not a .blend
         raise LibraryError(f"{target} is there already and is not a Blender file; choose another folder.") from error
-    if scenes:
+    # Blender gives a library that somebody opened and saved an empty scene.
+    if scenes and everything - assets:
         raise LibraryError(f"{target.name} in this folder holds a scene, not only assets; choose another folder.")
 
 
@@ -153,15 +181,12 @@ def _write(target: Path, items: Sequence[bpy.types.Object]) -> None:
 
 
 @contextmanager
-def _marked(
-    scene: bpy.types.Scene, items: Sequence[bpy.types.Object], paths: dict[int, str], author: str, licence: str
-):
+def _marked(items: Sequence[bpy.types.Object]):
     """Objects are assets inside, and what they were before outside."""
     fresh = [(item, item.use_fake_user) for item in items if item.asset_data is None]
     try:
-        for item in items:
+        for item, _ in fresh:
             item.asset_mark()
-            _describe(scene, item, paths[item.clickfield.label], author, licence)
         yield
     finally:
         for item, kept in fresh:
@@ -169,22 +194,25 @@ def _marked(
             item.use_fake_user = kept
 
 
-def _describe(scene: bpy.types.Scene, item: bpy.types.Object, path: str, author: str, licence: str) -> None:
-    asset, capture = item.asset_data, scene.clickfield.capture_name
-    if asset.catalog_id == NO_CATALOGUE and path:
-        asset.catalog_id = catalogue_id(path)
-    size = " x ".join(f"{length:.2f}" for length in item.dimensions)
+def _described(scene: bpy.types.Scene, item: bpy.types.Object, path: str, credits: Credits) -> shelf.Described:
+    capture = scene.clickfield.capture_name
+    lengths = upkeep.size(item)
+    size = " x ".join(f"{length:.2f}" for length in lengths)
     name = path.rpartition("/")[2] or item.name
-    asset.description = asset.description or f"{name}, {size} m, separated from the scan {capture}"
-    asset.author, asset.license = asset.author or author, asset.license or licence
-    for tag in (*path.split("/"), size_class(max(item.dimensions)), capture):
-        if tag:
-            asset.tags.new(tag, skip_if_exists=True)
+    fields = {
+        "author": credits.author,
+        "license": credits.licence,
+        "description": credits.description or f"{name}, {size} m, separated from the scan {capture}",
+        "copyright": credits.copyright,
+        "catalog_id": catalogue_id(path) if path else shelf.NO_CATALOGUE,
+    }
+    tags = [tag for tag in (*path.split("/"), size_class(max(lengths)), capture) if tag]
+    return shelf.Described(fields, tags)
 
 
 def size_class(longest: float) -> str:
-    """small, medium or large, from the longest side in metres."""
-    return next((name for limit, name in SIZES if longest < limit), "large")
+    """S, M, L or XL, from the longest side in metres."""
+    return next((name for limit, name in SIZES if longest < limit), "XL")
 
 
 def register_library(preferences: bpy.types.Preferences, directory: Path) -> bool:

@@ -1,41 +1,50 @@
-"""Label passes: what a camera sees of the labelled scan, as exact label ids.
+"""Label passes: what a camera sees of labelled surfaces, as exact ids.
 
-Materials get an AOV ``Label`` fed by a face attribute, because a point attribute would be blended between the labels
-of a triangle's corners. Cycles renders it, with one sample through the pixel's centre, so that no pixel mixes two
-labels. A plain multilayer EXR holds all passes; there is no compositor, whose API differs between Blender versions.
+Materials get AOVs: ``Label`` (uid), ``Level 1``, ``Level 2``, ... (the uid that stands for it at a level of the tree
+above the labels themselves), ``Instance`` (number within the label) and ``Photo``. They are fed by face attributes,
+because a point attribute would be blended between the labels of a triangle's corners, and by the object's own
+instance. AOVs are the one kind of pass that Cycles and EEVEE share in every version. With one sample per pixel no pixel
+mixes two ids. EEVEE keeps AOVs in half precision, so its ids end at 2048. A plain multilayer EXR holds all passes;
+there is no compositor, whose API differs between Blender versions.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import bpy
 import numpy as np
 
-from . import cameras, scan, shades
-from .pixels import read_exr, write_png
+from ..document import tree
+from . import scan
+from .materials import scan_material
 
-LABEL_AOV, PHOTO_AOV = "Label", "Photo"
-FACE_LABEL = "label_face"  # INT on faces: the label of most corners
+LABEL_AOV, INSTANCE_AOV, PHOTO_AOV = "Label", "Instance", "Photo"
+FACE_LABEL, FACE_INSTANCE = "label_face", "instance_face"  # INT on faces: those of most corners
+SEGMENT = "segment"  # INT on points: label * 256 + instance, of the time when the instances were numbered
+OWN_INSTANCE = "clickfield.instance"  # path on an object
 LAYER = "Labels"
+HALF_EXACT = 2048  # the largest id that a half-precision pass holds
 
 
 class PassError(Exception):
     """One sentence that says why there is no label render."""
 
 
-@dataclass(frozen=True)
-class LabelRender:
-    """What one camera sees; every map has its top row first."""
+def level_aov(level: int) -> str:
+    """Name of the AOV of a level of the tree, 1 being the topmost."""
+    return f"Level {level}"
 
-    labels: np.ndarray  # (H, W) uint16 uid of the face at the pixel's centre, 0 = unlabelled or nothing
-    photo: np.ndarray  # (H, W, 3) uint8 sRGB
-    depth: np.ndarray  # (H, W) float32 distance along the view in metres, 0 = nothing
+
+def face_level(level: int) -> str:
+    """Name of the face attribute of a level of the tree."""
+    return f"level_{level}_face"
+
+
+def levels(scene: bpy.types.Scene) -> list[int]:
+    """Levels of the label tree above the labels themselves, 1 being the topmost; none for a flat tree."""
+    depth = max((len(path) for path in tree.paths(scene.clickfield.labels).values()), default=0)
+    return list(range(1, depth))
 
 
 def face_labels(labels: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -44,76 +53,171 @@ def face_labels(labels: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.where(b == c, b, a)
 
 
+def read_instances(mesh: bpy.types.Mesh, labels: np.ndarray) -> np.ndarray:
+    """(V,) int64 instance numbers of points, 0 where there is none or the label is another one since."""
+    found = mesh.attributes.get(SEGMENT)
+    if found is None or (found.domain, found.data_type) != ("POINT", "INT"):
+        return np.zeros(len(labels), np.int64)
+    segments = np.empty(len(labels), np.int32)
+    found.data.foreach_get("value", segments)
+    return np.where(segments >> 8 == labels, segments & 255, 0).astype(np.int64)
+
+
+def write_instances(mesh: bpy.types.Mesh, labels: np.ndarray, instances: np.ndarray) -> int:
+    """Number the points: labels and instances (V,) uint16. Numbers above 255 become 0; how many points have one."""
+    over = instances > 255
+    segments = labels.astype(np.int32) * 256 + np.where(over, 0, instances)
+    scan.attribute(mesh, SEGMENT, "INT").foreach_set("value", segments.astype(np.int32))
+    mesh.update_tag()
+    return int(over.sum())
+
+
 def write_face_labels(mesh: bpy.types.Mesh) -> None:
-    """Bring the face attribute up to date with the points' labels. 30 ms for a million faces."""
+    """Bring face attributes up to date with the points' labels and the open scene's tree.
+
+    80 ms for a million faces and two levels.
+    """
     labels, _ = scan.read_labels(mesh)
-    found = mesh.attributes.get(FACE_LABEL)
-    if found is not None and (found.domain, found.data_type) != ("FACE", "INT"):
-        mesh.attributes.remove(found)
-        found = None
-    found = found or mesh.attributes.new(FACE_LABEL, "INT", "FACE")
-    found.data.foreach_set("value", face_labels(labels, scan.read_faces(mesh)).astype(np.int32))
+    segments = labels.astype(np.int64) * 256 + read_instances(mesh, labels)
+    of_face = face_labels(segments, scan.read_faces(mesh))
+    _write(mesh, FACE_LABEL, of_face >> 8)
+    _write(mesh, FACE_INSTANCE, of_face & 255)
+    paths = tree.paths(bpy.context.scene.clickfield.labels)
+    for level in levels(bpy.context.scene):
+        table = np.arange(65536, dtype=np.int32)
+        for uid, path in paths.items():
+            table[uid] = path[:level][-1]
+        _write(mesh, face_level(level), table[of_face >> 8])
     mesh.update_tag()
 
 
-def labelled_objects(scene: bpy.types.Scene, capture_id: str) -> list[bpy.types.Object]:
-    """The scan and the separated objects of a capture that are triangle meshes."""
+def _write(mesh: bpy.types.Mesh, name: str, values: np.ndarray) -> None:
+    found = mesh.attributes.get(name)
+    if found is not None and (found.domain, found.data_type) != ("FACE", "INT"):
+        mesh.attributes.remove(found)
+        found = None
+    found = found or mesh.attributes.new(name, "INT", "FACE")
+    found.data.foreach_set("value", np.ascontiguousarray(values, np.int32))
+
+
+def labelled_objects(scene: bpy.types.Scene, capture_id: str, role: str) -> list[bpy.types.Object]:
+    """The scan (role SCAN) or the separated objects (role OBJECT) of a capture that are labelled triangle meshes."""
     return [
         item
         for item in scene.objects
         if item.type == "MESH"
-        and item.clickfield.role in ("SCAN", "OBJECT")
+        and item.clickfield.role == role
         and item.clickfield.capture_id == capture_id
         and "label" in item.data.attributes
+        and len(item.data.polygons)
         and len(item.data.loops) == 3 * len(item.data.polygons)
     ]
 
 
-def setup(scene: bpy.types.Scene, capture_id: str) -> bpy.types.ViewLayer:
-    """Give the scene a view layer ``Labels`` with the label passes; the picture's own layers stay as they are.
-
-    The layer renders with one sample, which is what keeps ids unmixed whatever the filter; it has the AOVs ``Label``
-    and ``Photo``, depth and Cryptomatte of objects. Called again, it brings the labels up to date.
+def chosen_objects(scene: bpy.types.Scene, capture_id: str, source: str) -> list[bpy.types.Object]:
+    """What is rendered: of the source SCAN or OBJECTS, or with AUTO the objects if there are any.
 
     Raises:
-        PassError: there is nothing labelled, or Cycles is switched off.
+        PassError: there is nothing of that kind.
     """
-    items = labelled_objects(scene, capture_id)
+    items = labelled_objects(scene, capture_id, "OBJECT") if source in ("AUTO", "OBJECTS") else []
+    if not items and source == "OBJECTS":
+        raise PassError("There are no separated objects to render; press Separate Objects first.")
+    items = items or labelled_objects(scene, capture_id, "SCAN")
     if not items:
         raise PassError("There is no scan to render; import a capture first.")
-    _need_cycles(scene)
-    for item in items:
-        prepare(item)
-    layer = scene.view_layers.get(LAYER) or scene.view_layers.new(LAYER)
-    layer.samples = 1
-    _add_passes(layer)
-    layer.use_pass_cryptomatte_object = True
-    scene.render.engine = "CYCLES"
-    _use_multilayer(scene.render.image_settings)
-    return layer
+    return items
 
 
-def prepare(item: bpy.types.Object) -> None:
-    """Face labels on the mesh and AOVs in its materials."""
-    write_face_labels(item.data)
-    for material in item.data.materials:
-        if material is not None and material.node_tree is not None:
-            _add_aov_nodes(material.node_tree)
+def show_only(
+    scene: bpy.types.Scene, capture_id: str, items: Sequence[bpy.types.Object]
+) -> dict[bpy.types.Object, bool]:
+    """Hide what lies on these objects from renders: the scan, the filled scan or the separated objects of a capture.
+
+    Returns:
+        What was hidden from renders before, and what was not.
+    """
+    before = {}
+    for item in scene.objects:
+        own = item.clickfield
+        if own.capture_id == capture_id and own.role in ("SCAN", "FILLED", "OBJECT"):
+            before[item], item.hide_render = item.hide_render, item not in items
+    return before
 
 
-def _need_cycles(scene: bpy.types.Scene) -> None:
-    if not hasattr(scene, "cycles"):
+def check_engine(scene: bpy.types.Scene, engine: str, items: Sequence[bpy.types.Object]) -> None:
+    """Raises PassError when an engine cannot render the ids of these objects exactly."""
+    if engine == "CYCLES" and not hasattr(scene, "cycles"):
         raise PassError("Label renders need Cycles; enable the Cycles add-on in the preferences.")
+    if engine == "EEVEE":
+        highest = max([0, *(int(scan.read_labels(item.data)[0].max(initial=0)) for item in items)])
+        highest = max([highest, *(item.clickfield.instance for item in items)])
+        if highest > HALF_EXACT:
+            raise PassError(f"EEVEE's passes hold ids up to {HALF_EXACT}, but there is {highest}; choose Cycles.")
 
 
-def _add_passes(layer: bpy.types.ViewLayer) -> None:
-    layer.use_pass_z = True
-    for name, kind in ((LABEL_AOV, "VALUE"), (PHOTO_AOV, "COLOR")):
+def engine_id(engine: str) -> str:
+    """Blender's name of CYCLES or EEVEE in this version."""
+    if engine == "CYCLES":
+        return "CYCLES"
+    return "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
+
+
+def prepare(items: Sequence[bpy.types.Object], scene: bpy.types.Scene) -> None:
+    """Face attributes on the meshes, and AOVs in their materials."""
+    for mesh in {item.data for item in items}:
+        write_face_labels(mesh)
+        if not any(mesh.materials):
+            mesh.materials.append(scan_material())
+    for material in {one for item in items for one in item.data.materials if one is not None}:
+        if not material.node_tree:
+            material.use_nodes = True
+        _add_aov_nodes(material.node_tree, levels(scene))
+
+
+def _add_aov_nodes(nodes: bpy.types.NodeTree, of_levels: Sequence[int]) -> None:
+    present = {node.aov_name for node in nodes.nodes if node.type == "OUTPUT_AOV"}
+    wanted = [
+        (LABEL_AOV, (("GEOMETRY", FACE_LABEL),)),
+        (INSTANCE_AOV, (("GEOMETRY", FACE_INSTANCE), ("OBJECT", OWN_INSTANCE))),
+        (PHOTO_AOV, (("GEOMETRY", scan.PHOTO),)),
+        *((level_aov(level), (("GEOMETRY", face_level(level)),)) for level in of_levels),
+    ]
+    for row, (name, attributes) in enumerate(wanted):
+        if name in present:
+            continue
+        place = -300 - 180 * row
+        sink = nodes.nodes.new("ShaderNodeOutputAOV")
+        sink.aov_name, sink.location = name, (500, place)
+        found = []
+        for column, (kind, attribute) in enumerate(attributes):
+            source = nodes.nodes.new("ShaderNodeAttribute")
+            source.attribute_type, source.attribute_name, source.location = kind, attribute, (-200 * column, place)
+            found.append(source.outputs["Color" if name == PHOTO_AOV else "Fac"])
+        if len(found) > 1:
+            total = nodes.nodes.new("ShaderNodeMath")
+            total.operation, total.location = "ADD", (250, place)
+            for socket, output in zip(total.inputs, found, strict=False):
+                nodes.links.new(output, socket)
+            found = [total.outputs[0]]
+        nodes.links.new(found[0], sink.inputs["Color" if name == PHOTO_AOV else "Value"])
+
+
+def add_passes(layer: bpy.types.ViewLayer, of_levels: Sequence[int]) -> None:
+    """Depth, Cryptomatte of objects, and the AOVs on a view layer; those of levels that are gone are removed."""
+    layer.use_pass_z = layer.use_pass_cryptomatte_object = True
+    wanted = {LABEL_AOV: "VALUE", INSTANCE_AOV: "VALUE", PHOTO_AOV: "COLOR"}
+    wanted |= {level_aov(level): "VALUE" for level in of_levels}
+    for aov in list(layer.aovs):
+        if aov.name.startswith("Level ") and aov.name not in wanted:
+            layer.aovs.remove(aov)
+    for name, kind in wanted.items():
         aov = next((aov for aov in layer.aovs if aov.name == name), None) or layer.aovs.add()
         aov.name, aov.type = name, kind
 
 
-def _use_multilayer(settings: bpy.types.ImageFormatSettings) -> None:
+def use_multilayer(settings: bpy.types.ImageFormatSettings) -> None:
+    """Let pictures be stored as multilayer EXR of 32 bits."""
     if hasattr(settings, "media_type"):  # from 5.0
         settings.media_type = "MULTI_LAYER_IMAGE"
         settings.use_exr_interleave = True  # one part, which every reader understands
@@ -121,108 +225,32 @@ def _use_multilayer(settings: bpy.types.ImageFormatSettings) -> None:
     settings.color_depth, settings.exr_codec = "32", "ZIP"
 
 
-def _add_aov_nodes(tree: bpy.types.NodeTree) -> None:
-    present = {node.aov_name for node in tree.nodes if node.type == "OUTPUT_AOV"}
-    sources = (
-        (LABEL_AOV, FACE_LABEL, "Fac", "Value", -300),
-        (PHOTO_AOV, scan.PHOTO, "Color", "Color", -500),
-    )
-    for name, attribute, output, socket, height in sources:
-        if name in present:
-            continue
-        source, sink = tree.nodes.new("ShaderNodeAttribute"), tree.nodes.new("ShaderNodeOutputAOV")
-        source.attribute_type, source.attribute_name = "GEOMETRY", attribute
-        sink.aov_name = name
-        source.location, sink.location = (0, height), (300, height)
-        tree.links.new(source.outputs[output], sink.inputs[socket])
+def setup(scene: bpy.types.Scene, capture_id: str, engine: str = "CYCLES", source: str = "AUTO") -> list[str]:
+    """Set a scene up so that Blender's own Render (Animation) stores beauty and labels in one multilayer EXR.
 
+    The scene's own view layers keep the picture and get depth and Cryptomatte; a view layer ``Labels`` with one sample
+    has the ids. Called again, it brings the labels up to date.
 
-def render_labels(scene: bpy.types.Scene, camera: bpy.types.Object, capture_id: str) -> LabelRender:
-    """Render what a camera sees of the scan, in a scene of its own, so that nothing of the person's changes.
+    Args:
+        engine: CYCLES or EEVEE. source: of `chosen_objects`; the other kind is hidden from renders.
 
-    A capture's camera renders at its frame's resolution, others at the scene's. Occluded only by the scan itself.
+    Returns:
+        Sentences that the person should read.
 
     Raises:
-        PassError: no scan, no Cycles, or Blender could not render.
+        PassError: there is nothing labelled, or the engine cannot do it.
     """
-    body = scan.find_scan(scene, capture_id)
-    if body is None or not len(body.data.polygons):
-        raise PassError("There is no scan to render; import a capture first.")
-    _need_cycles(scene)
-    prepare(body)
-    with tempfile.TemporaryDirectory(prefix="clickfield") as folder, _stage(scene, body, camera) as stage:
-        target = Path(folder) / "labels.exr"
-        stage.render.filepath = str(target)
-        try:
-            bpy.ops.render.render(write_still=True, scene=stage.name)
-            layers = read_exr(target)
-        except (RuntimeError, OSError, ValueError) as error:
-            raise PassError(f"Blender could not render the labels: {error}") from error
-    return _unpacked(layers)
-
-
-@contextmanager
-def _stage(scene: bpy.types.Scene, body: bpy.types.Object, camera: bpy.types.Object):
-    """A scene with the scan and the camera alone that renders ids exactly."""
-    stage = bpy.data.scenes.new("Clickfield Label Render")
-    shown = body.copy()  # the scan itself may be hidden from renders
-    try:
-        shown.hide_render, shown.parent, shown.matrix_world = False, None, body.matrix_world
-        stage.collection.objects.link(shown)
-        stage.collection.objects.link(camera)
-        stage.camera = camera
-        render, source = stage.render, scene.render
-        for name in ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y"):
-            setattr(render, name, getattr(source, name))
-        if camera.clickfield.role == "CAMERA":
-            cameras.set_resolution(stage, camera)
-        render.engine, render.film_transparent = "CYCLES", True
-        cycles = stage.cycles
-        cycles.samples, cycles.use_denoising, cycles.use_adaptive_sampling = 1, False, False
-        cycles.max_bounces = 0
-        cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", 0.01
-        _add_passes(stage.view_layers[0])
-        _use_multilayer(render.image_settings)
-        yield stage
-    finally:
-        bpy.data.objects.remove(shown)
-        bpy.data.scenes.remove(stage)
-
-
-def _unpacked(layers: dict[str, np.ndarray]) -> LabelRender:
-    by_pass = {name.partition(".")[2]: array for name, array in layers.items()}
-    depth = by_pass["Depth.Z"].astype(np.float32)
-    linear = np.stack([by_pass[f"{PHOTO_AOV}.{channel}"] for channel in "RGB"], axis=-1)
-    label = np.rint(by_pass.get(f"{LABEL_AOV}.X", by_pass.get(f"{LABEL_AOV}.V")))
-    return LabelRender(label.astype(np.uint16), _srgb(linear), np.where(depth < 1e9, depth, 0.0))
-
-
-def _srgb(linear: np.ndarray) -> np.ndarray:
-    linear = np.clip(linear, 0.0, 1.0)
-    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
-
-
-def write_render(made: LabelRender, folder: Path, name: str, colors: dict[int, Sequence[float]]) -> list[Path]:
-    """``<name>.labels.png`` (16-bit uids), ``<name>.label_colors.png`` and ``<name>.color.png``.
-
-    Raises:
-        PassError: the folder cannot be written.
-    """
-    labels = made.labels.ravel()
-    sure = np.full(len(labels), 255, np.uint8)
-    painted = shades.label_colors(labels, sure, made.photo.reshape(-1, 3), colors)
-    painted = np.where(made.depth.ravel()[:, None] > 0, painted, 0.0).reshape(made.photo.shape)
-    pictures = {
-        f"{name}.labels.png": made.labels,
-        f"{name}.label_colors.png": np.rint(painted * 255).astype(np.uint8),
-        f"{name}.color.png": made.photo,
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, pixels in pictures.items():
-            write_png(folder / file, pixels)
-    except OSError as error:
-        reason = error.strerror or os.fspath(folder)
-        raise PassError(f"The label pictures cannot be written to {folder} ({reason}); choose another.") from error
-    return [folder / file for file in pictures]
+    items = chosen_objects(scene, capture_id, source)
+    check_engine(scene, engine, items)
+    prepare(items, scene)
+    show_only(scene, capture_id, items)
+    for layer in scene.view_layers:
+        layer.use_pass_z = layer.use_pass_cryptomatte_object = True
+    layer = scene.view_layers.get(LAYER) or scene.view_layers.new(LAYER)
+    layer.samples = 1
+    add_passes(layer, levels(scene))
+    scene.render.engine = engine_id(engine)
+    use_multilayer(scene.render.image_settings)
+    if engine == "EEVEE" and bpy.app.version < (5, 0, 0):
+        return ["EEVEE of Blender 4.5 blends ids at edges in this layer; Render Labels gives exact ones."]
+    return []

@@ -182,6 +182,24 @@ def read_faces(mesh: bpy.types.Mesh) -> np.ndarray:
     return corners.reshape(-1, 3)
 
 
+def select_points(mesh: bpy.types.Mesh, chosen: np.ndarray) -> None:
+    """Select vertices, and the edges and faces whose vertices are all among them; everything else is deselected.
+
+    Args:
+        chosen: (V,) bool. The mesh is not in Edit Mode.
+    """
+    ends = np.empty(2 * len(mesh.edges), dtype=np.int32)
+    mesh.attributes[".edge_verts"].data.foreach_get("value", ends)
+    corners, starts = np.empty(len(mesh.loops), dtype=np.int32), np.empty(len(mesh.polygons), dtype=np.int32)
+    mesh.attributes[".corner_vert"].data.foreach_get("value", corners)
+    mesh.polygons.foreach_get("loop_start", starts)
+    mesh.vertices.foreach_set("select", chosen)
+    mesh.edges.foreach_set("select", chosen[ends.reshape(-1, 2)].all(axis=1))
+    if len(starts):
+        mesh.polygons.foreach_set("select", np.logical_and.reduceat(chosen[corners], starts))
+    mesh.update_tag()
+
+
 def show_colors(mesh: bpy.types.Mesh, name: str) -> None:
     """Make a colour attribute the one that viewports and materials show."""
     index = mesh.color_attributes.find(name)

@@ -160,6 +160,8 @@ class CLICKFIELD_PT_marks(bpy.types.Panel, ClickfieldPanel):
         changes = f", changes {effect:.1%} of the scan" if effect is not None and not mark.muted else ""
         _wrapped(self.layout, context, f"Mark {mark.uid}: {kind} on {place}{changes}")
         self.layout.prop(mark, "local")
+        if mark.sign > 0:
+            self.layout.prop(mark, "instance")
         problem = found.mark_problems.get(mark.uid)
         if problem:
             _wrapped(self.layout, context, f"Mark {mark.uid}: {problem}", "ERROR")

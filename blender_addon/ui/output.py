@@ -1,34 +1,9 @@
-"""What came of the output: the last separation in words, and label pictures."""
-
-import textwrap
+"""Below the Output panel: label pictures, nodes that work on labels, and data sets."""
 
 import bpy
 
-from ..scene import objects
-from ..scene.scan import find_scan
-from .panels import ClickfieldPanel
-
-COLUMNS = 40
-
-
-class CLICKFIELD_PT_results(bpy.types.Panel, ClickfieldPanel):
-    bl_label = "Results"
-    bl_parent_id = "CLICKFIELD_PT_output"
-
-    @classmethod
-    def poll(cls, context):
-        """Only after a separation."""
-        return bool(objects.report_lines(context.scene, context.scene.clickfield.capture_id))
-
-    def draw(self, context):
-        """How many objects, and what was left out; the scan, hidden behind them, can be shown again."""
-        scan = find_scan(context.scene, context.scene.clickfield.capture_id)
-        if scan is not None:
-            self.layout.prop(scan, "hide_viewport", text="Show Scan", invert_checkbox=True)
-        column = self.layout.column(align=True)
-        for sentence in objects.report_lines(context.scene, context.scene.clickfield.capture_id):
-            for line in textwrap.wrap(sentence, COLUMNS):
-                column.label(text=line)
+from ..scene import data_set
+from .panels import ClickfieldPanel, _wrapped
 
 
 class CLICKFIELD_PT_pictures(bpy.types.Panel, ClickfieldPanel):
@@ -37,16 +12,31 @@ class CLICKFIELD_PT_pictures(bpy.types.Panel, ClickfieldPanel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
-        """Render from one camera or from all."""
+        """Number the things, then render from one camera, from all, or an animation."""
         column = self.layout.column()
+        column.operator("clickfield.number_instances", icon="LINENUMBERS_ON")
         for which, text, icon in (
             ("ACTIVE", "Render from the Camera", "RENDER_STILL"),
             ("CAPTURE", "Render All Keyframes", "CAMERA_DATA"),
+            ("ANIMATION", "Render the Animation", "RENDER_ANIMATION"),
         ):
             column.operator("clickfield.render_labels", text=text, icon=icon).cameras = which
+        column.operator_menu_enum("clickfield.add_label_nodes", "kind", icon="GEOMETRY_NODES")
 
 
-CLASSES = (CLICKFIELD_PT_results, CLICKFIELD_PT_pictures)
+class CLICKFIELD_PT_data_set(bpy.types.Panel, ClickfieldPanel):
+    bl_label = "Data Set"
+    bl_parent_id = "CLICKFIELD_PT_output"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Write one, and what came of the last one."""
+        self.layout.operator("clickfield.export_data_set", icon="EXPORT")
+        for line in data_set.report_lines(context.scene):
+            _wrapped(self.layout, context, line)
+
+
+CLASSES = (CLICKFIELD_PT_pictures, CLICKFIELD_PT_data_set)
 
 
 def register() -> None:

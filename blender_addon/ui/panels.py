@@ -69,10 +69,8 @@ class CLICKFIELD_PT_output(bpy.types.Panel, ClickfieldPanel):
         return bool(context.scene.clickfield.capture_id)
 
     def draw(self, context):
-        """From labels to assets and pictures."""
+        """From labels to pictures."""
         column = self.layout.column()
-        column.operator("clickfield.separate", icon="MOD_EXPLODE")
-        column.operator("clickfield.save_asset_library", icon="ASSET_MANAGER")
         column.operator("clickfield.setup_label_render", icon="RENDERLAYERS")
 
 

@@ -66,6 +66,8 @@ class LabelTool(bpy.types.WorkSpaceTool):
         swatch.prop(label, "color", text="")
         row.label(text=label.name)
         layout.prop(own, "only_this_piece")
+        if label.thing:
+            _draw_instance(layout, label)
         by_uid = {label.uid: label.name for label in own.labels}
         row = layout.row(align=True)
         for number, uid in enumerate(recent.choices(own.recent, list(by_uid))[:SHOWN], 1):
@@ -73,6 +75,17 @@ class LabelTool(bpy.types.WorkSpaceTool):
             row.operator("clickfield.choose_recent", text=text, depress=uid == label.uid).number = number
         if hovering.text(context.scene):
             layout.label(text=hovering.text(context.scene), icon="EYEDROPPER")
+
+
+def _draw_instance(layout, label):
+    """The number of the object that the next mark lies on."""
+    numbers = [number for number in (label.split_first, label.split_second) if number]
+    if numbers:
+        layout.label(text=f"Next mark: instance {numbers[0]}", icon="MOD_BOOLEAN")
+        return
+    row = layout.row(align=True)
+    row.prop(label, "mark_instance")
+    row.operator("clickfield.new_instance", text="", icon="ADD")
 
 
 def draw_hints(self, context):

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
+import rooms
+
 USER = tempfile.mkdtemp(prefix="clickfield-blender-")
 os.environ["BLENDER_USER_RESOURCES"] = USER
 os.environ.setdefault("CLICKFIELD_PYTHON", sys.executable)
@@ -77,6 +80,14 @@ def part(name):
 def live():
     """The enabled extension's live module."""
     return part("blender_addon.live")
+
+
+@pytest.fixture(scope="module")
+def small_room(tmp_path_factory):
+    """A capture of the analytic room on disk, 8 frames; its folder."""
+    folder = tmp_path_factory.mktemp("captures") / "room"
+    rooms.write_transforms(folder, n_frames=8)
+    return folder
 
 
 @pytest.fixture

@@ -1,42 +1,24 @@
 """Ask Me against the real backend, answered by the operators that the keys call."""
 
-import sys
-from pathlib import Path
-
 import bpy
 import numpy as np
 import pytest
 from bl_ext.dev.clickfield.blender_addon.scene import cameras
-
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-import rooms
+from real_room import import_room, waited
 
 ops = bpy.ops.clickfield
-SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("captures") / "room"
-    rooms.write_transforms(folder, n_frames=8)
-    return folder
 
 
 @pytest.fixture
-def asking(room, own, live):
+def asking(small_room, own, live):
     """The room with two marks; its `Asking`."""
-    ops.import_capture(filepath=str(room / "transforms.json"))
-    waited(live, lambda: not live.session().importing)
+    import_room(small_room, live)
     for name in ("floor", "wall"):
         ops.add_label(name=name)
     ops.add_mark(label=1, location=(-0.4, -0.6, -1.25))
     ops.add_mark(label=2, location=(0.2, 1.6, -0.5))
     yield live.session().asking
     live.session().asking.stop()
-
-
-def waited(live, condition):
-    assert live.wait_until(condition, SECONDS), bpy.context.window_manager.clickfield.problem
 
 
 def asked(live, asking, before=None):
@@ -136,9 +118,8 @@ def test_answer_that_comes_too_late_is_for_nobody(asking, live):
     assert not asking.active and asking.question is None
 
 
-def test_it_asks_before_there_is_any_label(room, live, own):
-    ops.import_capture(filepath=str(room / "transforms.json"))
-    waited(live, lambda: not live.session().importing)
+def test_it_asks_before_there_is_any_label(small_room, live, own):
+    import_room(small_room, live)
     asking = live.session().asking
     ops.ask_me()
     question = asked(live, asking)

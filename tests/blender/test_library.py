@@ -38,7 +38,7 @@ def catalogues(folder):
 
 def test_library_opens_from_another_file(scene, tmp_path):
     folder = tmp_path / "meine Büros" / "Bibliothek ü"
-    save(folder, author="Ada", licence="CC0")
+    save(folder, author="Ada", licence="CC0", copyright="2026 Ada")
     assert sorted(os.listdir(folder)) == ["Büro 1.blend", "blender_assets.cats.txt"]
     known = catalogues(folder)
     bpy.ops.wm.read_homefile(use_empty=True)
@@ -49,10 +49,10 @@ def test_library_opens_from_another_file(scene, tmp_path):
     chair = bpy.data.objects["Chair"]
     asset = chair.asset_data
     assert asset.catalog_id == known["Möbel- alt-neu/Chair"]
-    assert {tag.name for tag in asset.tags} == {"Möbel- alt-neu", "Chair", "medium", "Büro 1"}
-    assert (asset.author, asset.license) == ("Ada", "CC0")
+    assert {tag.name for tag in asset.tags} == {"Möbel- alt-neu", "Chair", "M", "Büro 1"}
+    assert (asset.author, asset.license, asset.copyright) == ("Ada", "CC0", "2026 Ada")
     assert "0.40 x 0.40 x 0.50 m" in asset.description and "Büro 1" in asset.description
-    assert "large" in {tag.name for tag in bpy.data.objects["Boden"].asset_data.tags}
+    assert "XL" in {tag.name for tag in bpy.data.objects["Boden"].asset_data.tags}
     assert chair.data.materials[0].node_tree.nodes
     width, height = chair.preview.image_size
     pixels = np.empty(int(width) * int(height) * 4, np.float32)
@@ -104,6 +104,71 @@ def test_the_scene_stays_as_it_was(scene, tmp_path):
     assert (own.asset_data.description, own.asset_data.author) == ("my favourite", "Me")
 
 
+def edit_library(path, change):
+    """Open a library as a person does, change its assets, save it."""
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    change(bpy.data.objects)
+    bpy.ops.wm.save_mainfile()
+
+
+def read_library(path):
+    """Metadata of the assets in a library, by name."""
+    with bpy.data.libraries.load(str(path), assets_only=True) as (content, wanted):
+        names = list(content.objects)
+        wanted.objects = content.objects
+    found = {}
+    for name, item in zip(names, wanted.objects, strict=True):
+        asset = item.asset_data
+        fields = asset.author, asset.license, asset.description, asset.copyright, asset.catalog_id
+        found[name] = fields, {tag.name for tag in asset.tags}
+        bpy.data.objects.remove(item)
+    return found
+
+
+def test_saving_again_keeps_what_was_changed_in_the_library(scene, tmp_path):
+    elsewhere = "11111111-2222-3333-4444-555555555555"
+    work, target = tmp_path / "work.blend", tmp_path / "lib" / "Büro 1.blend"
+    save(target.parent, author="Ada", licence="CC0")
+    bpy.ops.wm.save_as_mainfile(filepath=str(work))
+
+    def change(objects):
+        asset = objects["Chair"].asset_data
+        asset.author, asset.description, asset.catalog_id = "Bob", "Thonet No. 14", elsewhere
+        asset.tags.new("bentwood")
+        asset.tags.remove(asset.tags["Büro 1"])
+
+    edit_library(target, change)
+    bpy.ops.wm.open_mainfile(filepath=str(work))
+    for author in ("Eve", ""):  # twice: what was kept once is kept again
+        save(target.parent, author=author, copyright="2026", about="A chair" if author else "")
+    assert not bpy.data.libraries and not [one for one in bpy.data.objects if one.library]
+    found = read_library(target)
+    fields, tags = found["Chair"]
+    assert fields == ("Bob", "CC0", "Thonet No. 14", "2026", elsewhere)
+    assert tags == {"Möbel- alt-neu", "Chair", "M", "bentwood"}
+    fields, tags = found["Chair.001"]
+    assert fields[:2] == ("Eve", "CC0") and "Büro 1" in tags
+    assert fields[2] == "Chair, 0.40 x 0.40 x 0.50 m, separated from the scan Büro 1"
+
+
+def test_assets_of_others_in_the_file_are_never_lost(scene, tmp_path):
+    work, target = tmp_path / "work.blend", tmp_path / "Büro 1.blend"
+    save(tmp_path)
+    bpy.ops.wm.save_as_mainfile(filepath=str(work))
+
+    def change(objects):
+        mine = bpy.data.objects.new("My lamp", None)
+        mine.asset_mark()
+        mine.use_fake_user = True
+
+    edit_library(target, change)
+    before = target.read_bytes()
+    bpy.ops.wm.open_mainfile(filepath=str(work))
+    with pytest.raises(RuntimeError, match=r"assets that are not of this scan \(My lamp\)"):
+        save(tmp_path)
+    assert target.read_bytes() == before
+
+
 def test_folder_is_listed_once_in_the_preferences(scene, tmp_path):
     libraries = bpy.context.preferences.filepaths.asset_libraries
     before = len(libraries)
@@ -144,4 +209,4 @@ def test_nothing_separated_is_told(own):
 def test_file_names_suit_every_system():
     assert library.file_stem('a:b/c\\d*?"<>|') == "a_b_c_d______"
     assert library.file_stem(" . ") == "Clickfield"
-    assert [library.size_class(size) for size in (0.1, 0.3, 0.99, 1.0)] == ["small", "medium", "medium", "large"]
+    assert [library.size_class(size) for size in (0.1, 0.3, 0.99, 1.0, 2.0)] == ["S", "M", "M", "L", "XL"]

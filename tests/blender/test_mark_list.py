@@ -1,35 +1,22 @@
 """The list of marks: choosing, muting, retyping, flipping, deleting, and what the labels become, exactly, against the
 real backend."""
 
-import sys
 import time
-from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.clickfield.blender_addon.scene import cameras, scan
+from bl_ext.dev.clickfield.blender_addon.scene import cameras
 from bl_ext.dev.clickfield.blender_addon.ui import mark_list
-
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-import rooms
+from real_room import import_room, painted, settled, waited
 
 ops = bpy.ops.clickfield
-SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("captures") / "room"
-    rooms.write_transforms(folder, n_frames=8)
-    return folder
 
 
 @pytest.fixture
-def marked(room, own, live):
+def marked(small_room, own, live):
     """The room with three labels and four marks, labelled."""
-    ops.import_capture(filepath=str(room / "transforms.json"))
-    waited(live, lambda: not live.session().importing)
+    import_room(small_room, live)
     for name in ("floor", "wall", "box"):
         ops.add_label(name=name)
     ops.add_mark(label=1, location=(-0.4, -0.6, -1.25))
@@ -38,23 +25,6 @@ def marked(room, own, live):
     ops.add_mark(label=2, sign=-1, location=(1.2, 0.5, -0.6))
     bpy.ops.ed.undo_push(message="four marks")
     return own
-
-
-def waited(live, condition):
-    assert live.wait_until(condition, SECONDS), bpy.context.window_manager.clickfield.problem
-
-
-def labels(live):
-    """The scan's labels and confidence at the click, once the newest document is answered."""
-    waited(live, lambda: live.session().up_to_date)
-    found = scan.find_scan(bpy.context.scene, bpy.context.scene.clickfield.capture_id)
-    return [values.tobytes() for values in scan.read_labels(found.data)]
-
-
-def settled(live):
-    state = bpy.context.window_manager.clickfield
-    waited(live, lambda: live.session().up_to_date and state.settled)
-    return labels(live)
 
 
 def test_mute_is_as_if_the_mark_were_not_there(marked, live):
@@ -142,33 +112,33 @@ def test_going_to_a_mark_made_in_a_picture_looks_through_its_camera(marked, live
 
 
 def test_effects_come_for_who_looks_at_them(marked, live):
-    labels(live)
+    painted(live)
     findings = live.session().findings
     assert findings.effects == {}
     findings.watch()
     waited(live, lambda: findings.effects)
     assert set(findings.effects) == {1, 2, 3, 4} and max(findings.effects.values()) > 0.02
     ops.delete_marks(uid=4)
-    labels(live)
+    painted(live)
     findings.watch()
     waited(live, lambda: set(findings.effects) == {1, 2, 3})
 
 
-def test_contradictions_and_startling_marks_are_told(marked, live, room):
-    labels(live)
+def test_contradictions_and_startling_marks_are_told(marked, live):
+    painted(live)
     findings = live.session().findings
     assert findings.contradictions == [] and findings.warning is None
     ops.add_mark(label=3, location=(-0.4, -0.6, -1.25))
-    labels(live)
+    painted(live)
     assert findings.contradictions == [(5, 1)]
     assert findings.troubled(1) and not findings.troubled(5)
     assert findings.warning["mark"] == 5 and "Mark 5 (box) changes" in findings.warning["sentence"]
     ops.keep_mark(uid=5)
     assert findings.warning is None
     ops.mute_marks(uid=5)
-    labels(live)
+    painted(live)
     ops.mute_marks(uid=5)
-    labels(live)
+    painted(live)
     assert findings.warning is None  # it was meant
     ops.select_marks(action="PROBLEMS")
     assert [mark.uid for mark in marked.marks if mark.selected] == [1]

@@ -6,13 +6,13 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.clickfield.blender_addon.scene import objects, scan
+from bl_ext.dev.clickfield.blender_addon.scene import facts, objects, scan, upkeep
 from mathutils import Matrix, Vector
 
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import rooms
-from separated_room import BOX, CAPTURE, answer, build, room
+from separated_room import CAPTURE, TURNED, answer, build, in_scan, room
 
 SECONDS = 120
 
@@ -51,10 +51,11 @@ def test_objects_stand_where_the_scan_has_them_and_know_what_they_are():
     chair = bpy.data.objects["Chair.001"]
     own = chair.clickfield
     assert (own.role, own.capture_id, own.label, own.instance) == ("OBJECT", CAPTURE, 4, 2)
-    on_scan = np.array([placement @ Vector(p) for p in BOX + np.float32((1.5, 1.2, 0.0))])
+    on_scan = np.array([placement @ Vector(p) for p in in_scan(2)])
     np.testing.assert_allclose(world_points(chair), on_scan, atol=1e-5)
     np.testing.assert_allclose(chair.dimensions, (0.4, 0.4, 0.5), atol=1e-6)
     np.testing.assert_allclose(chair.scale, (1, 1, 1), atol=1e-6)
+    assert abs(chair.rotation_euler.z - 0.4 - TURNED) < 1e-5
     to_object = Matrix([chair["scan_to_object"][row * 4 : row * 4 + 4] for row in range(4)])
     back = to_object @ placement.inverted() @ chair.matrix_world
     np.testing.assert_allclose(np.array(back), np.eye(4), atol=1e-5)
@@ -101,9 +102,12 @@ def test_again_replaces_the_results_of_this_capture_only():
     build(scene)
     names = {item.name for item in scene.objects}
     assert names == {"Scan", "Boden", "Chair", "Chair.001", "My Chair", "Chair.007"}
-    # One more mesh than before, of the chair that was moved out; its material stays with it.
-    assert (len(bpy.data.meshes), len(bpy.data.collections)) == (counts[0] + 1, counts[2])
-    assert len(bpy.data.materials) == counts[1] + 1
+    # One more mesh than before, of the chair that was moved out; all share one material.
+    assert (len(bpy.data.meshes), len(bpy.data.materials), len(bpy.data.collections)) == (
+        counts[0] + 1,
+        counts[1],
+        counts[2],
+    )
     assert np.array_equal(scan.read_positions(scan.find_scan(scene, CAPTURE).data), scan_before)
 
 
@@ -122,7 +126,11 @@ def test_collections_follow_a_changed_tree():
 def test_what_was_left_out_is_told():
     scene = room()
     build(scene)
-    assert objects.report_lines(scene, CAPTURE) == ["3 objects", "3 crumbs left out (41 faces).", "A note."]
+    assert objects.report_lines(scene, CAPTURE) == [
+        "3 objects, 2 of them closed",
+        "3 crumbs left out (41 faces).",
+        "A note.",
+    ]
 
 
 def test_separating_needs_a_capture_and_a_mark(own):
@@ -140,11 +148,14 @@ def test_a_capture_becomes_objects_through_the_real_backend(live, own, tmp_path)
     assert live.wait_until(lambda: not live.session().importing, SECONDS) and not state.problem
     ops.add_label(name="floor", thing=False)
     ops.add_label(name="box")
+    ops.add_label(name="wall", thing=False)
+    for wall in ((2.0, 0.0, 0.3), (-2.0, 0.0, 0.3), (0.0, 1.6, 0.3), (0.0, -1.6, 0.3), (0.0, 0.0, 1.25)):
+        ops.add_mark(label=3, location=wall)
     ops.add_mark(label=1, location=(-0.4, -0.6, -1.25))
     ops.add_mark(label=2, location=(1.2, 0.6, -0.6))
     body = scan.find_scan(bpy.context.scene, own.capture_id)
     before = scan.read_positions(body.data)
-    ops.separate()
+    ops.separate(close=False)
     told = lambda: objects.report_lines(bpy.context.scene, own.capture_id) or state.problem  # noqa: E731
     assert live.wait_until(told, SECONDS) and not state.problem
     made = objects.separated_objects(bpy.context.scene, own.capture_id)
@@ -159,6 +170,18 @@ def test_a_capture_becomes_objects_through_the_real_backend(live, own, tmp_path)
         shown = pixels.reshape(-1, 4)[:, 3] > 0.5
         assert 0.02 < shown.mean() < 0.98
     assert np.array_equal(scan.read_positions(body.data), before)
+    box = next(item for item in made if item.clickfield.label == 2)
+    assert not box["scan_closed"] and facts.read_observed(box.data).min() == 1
+    known = {upkeep.key_of(item): item.as_pointer() for item in made}
+    box.name = "My box"
+    assert not own.separation.close  # what is not said is as it was the last time
+    ops.separate(close=True, levels=True)
+    assert live.wait_until(lambda: len(box.children) == 4, SECONDS) and not state.problem
+    assert live.wait_until(lambda: not live.session().waiting, SECONDS)
+    again = objects.separated_objects(bpy.context.scene, own.capture_id)
+    assert {upkeep.key_of(item): item.as_pointer() for item in again} == known and box.name == "My box"
+    observed = facts.read_observed(box.data)
+    assert box["scan_closed"] and 0.2 < box["scan_observed"] < 1 and (observed.min(), observed.max()) == (0, 1)
     ops.save_asset_library(directory=str(tmp_path / "assets"))
     assert len(list((tmp_path / "assets").glob("*.blend"))) == 1
     libraries = bpy.context.preferences.filepaths.asset_libraries

@@ -11,8 +11,12 @@ def scene(**changes):
     wall = Group(uid=1, name="wall", parent=0, kind="class", thing=False, color=(1.0, 0.5, 0.25))
     sofa = Group(uid=7, name="sofa", parent=1, kind="class", thing=True, color=(0.0, 0.0, 1.0))
     place = Group(co=(1.0, 2.0, 3.0))
-    in_frame = Group(uid=1, label=1, sign=1, frame="000003", u=12.5, v=7.0, points=[], muted=False, local=False)
-    on_surface = Group(uid=2, label=7, sign=-1, frame="", u=0.0, v=0.0, points=[place], muted=False, local=False)
+    in_frame = Group(
+        uid=1, label=1, sign=1, frame="000003", u=12.5, v=7.0, points=[], muted=False, local=False, instance=0
+    )
+    on_surface = Group(
+        uid=2, label=7, sign=-1, frame="", u=0.0, v=0.0, points=[place], muted=False, local=False, instance=0
+    )
     return Group(**({"labels": [wall, sofa], "marks": [in_frame, on_surface], "method": "combined"} | changes))
 
 
@@ -40,11 +44,11 @@ def test_digest_depends_on_content_alone():
     assert first != labels.digest(labels.build(changed, 1))
 
 
-@pytest.mark.parametrize("field", ["muted", "local"])
-def test_digest_depends_on_what_a_mark_may_teach(field):
+@pytest.mark.parametrize(("field", "value"), [("muted", True), ("local", True), ("instance", 3)])
+def test_digest_depends_on_what_a_mark_says_beside_its_label(field, value):
     changed = scene()
-    setattr(changed.marks[1], field, True)
-    assert labels.build(changed, 1)["marks"][1][field] is True
+    setattr(changed.marks[1], field, value)
+    assert labels.build(changed, 1)["marks"][1][field] == value
     assert labels.digest(labels.build(changed, 1)) != labels.digest(labels.build(scene(), 1))
 
 
@@ -81,6 +85,7 @@ def test_file_round_trip_is_exact(tmp_path):
     whole = scene(method="marks-only-tree")
     whole.marks[0].u = 0.0
     whole.marks[0].muted = whole.marks[1].local = True
+    whole.marks[0].instance = 3
     made = labels.build(whole, 0)
     labels.save(made, path)
     back = labels.load(path)

@@ -157,3 +157,11 @@ def show_everything(blender) -> None:
     blender.run(
         "next(r for r in area.regions if r.type == 'UI').active_panel_category = 'Clickfield'; area.tag_redraw()"
     )
+
+
+def property_at(blender, x: float, y: float) -> str:
+    """The data path of what the button under the mouse shows, as *Copy Full Data Path* gives it; "" where none does."""
+    blender.run("bpy.context.window_manager.clipboard = ''")
+    blender.move(x, y)
+    blender.key("ctrl+shift+alt+c")
+    return blender.run("result = bpy.context.window_manager.clipboard")

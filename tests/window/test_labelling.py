@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.window.driving import LOOK, STATE, Truth, click_on, labels_at, show_everything, wait
+from tests.window.driving import LOOK, STATE, Truth, click_on, labels_at, property_at, show_everything, wait
 
 MARKS = """
 own = bpy.context.scene.clickfield
@@ -119,6 +119,7 @@ def test_labelling_with_mouse_and_keys(blender, truth, shots):
     through_a_camera(blender, truth, shots, by_name["Plant"], uid_of["Plant"])
     answer_questions(blender, shots)
     change_the_tree(blender, uid_of)
+    change_the_tree_by_mouse(blender)
     save_and_reopen(blender, shots)
 
 
@@ -218,6 +219,28 @@ def change_the_tree(blender, uid_of):
     blender.key("ctrl+z")
     assert until(blender, TREE, lambda now: now["names"] == tree["names"])["uids"] == tree["uids"]
     wait(blender, "up_to_date, settled")
+
+
+def change_the_tree_by_mouse(blender):
+    """A click on a row chooses its label, one on its eye hides and shows it."""
+    rows = "result = [[l.uid, l.visible, l.expanded] for l in bpy.context.scene.clickfield.labels]"
+    area = "r = next(r for r in area.regions if r.type == 'UI'); result = [r.x, r.y, r.width, r.height]"
+    left, bottom, width, height = blender.run(area)
+    top = blender.run("result = bpy.context.window.height") - bottom - height
+    middle, right = left + width // 2, left + width
+    first = next(y for y in range(top + 20, top + height, 16) if property_at(blender, middle, y).endswith(".label_row"))
+    first += 20  # well inside of the list
+    eye = next(x for x in range(right - 8, middle, -8) if property_at(blender, x, first).endswith(".visible"))
+    found = [(y, property_at(blender, eye, y)) for y in (first, first + 22)]
+    index = [int(path.rsplit("labels[", 1)[1].split("]")[0]) for _, path in found]
+    assert index[1] > index[0]  # the rows of the list, from top to bottom
+    y, row, before = first + 22, index[1], blender.run(rows)
+    blender.click(middle, y)
+    assert until(blender, TREE, lambda tree: tree["active"] == before[row][0])
+    blender.click(eye, y)
+    until(blender, rows, lambda now: now[row][1] != before[row][1])
+    blender.click(eye, y)
+    until(blender, rows, lambda now: now == before)
 
 
 def save_and_reopen(blender, shots):

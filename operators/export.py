@@ -1,0 +1,127 @@
+"""Export separated objects as files of other programs, one per object, while Blender stays usable."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+
+from ..blender_addon.scene import export, objects
+from .instances import chosen_objects
+
+EVERY = 0.05  # seconds between two files
+
+
+class CLICKFIELD_OT_export_assets(bpy.types.Operator):
+    """Write separated objects as glTF or OBJ files, in folders like the label tree. Each stands on the origin.
+    Esc stops after the file at hand"""
+
+    bl_idname = "clickfield.export_assets"
+    bl_label = "Export Assets"
+    bl_options = {"REGISTER"}
+
+    directory: StringProperty(name="Folder", subtype="DIR_PATH", description="Folder of the files")
+    filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    which: EnumProperty(
+        name="Objects",
+        items=(
+            ("ALL", "All", "Every separated object of the capture"),
+            ("SELECTED", "Selected", "Those that are selected, or the active one"),
+        ),
+    )
+    format: EnumProperty(
+        name="Format",
+        items=(
+            ("GLB", "glTF Binary (.glb)", "One file with everything in it; says which points were seen (_observed)"),
+            ("GLTF", "glTF (.gltf)", "Text, numbers and pictures in files of their own"),
+            ("OBJ", "Wavefront (.obj)", "For nearly every program; the picture lies beside it"),
+        ),
+    )
+    levels: BoolProperty(name="Levels of Detail", description="_LOD0 to _LOD3 with 100, 50, 25 and 10 % of the faces")
+    hulls: BoolProperty(name="Collision", description="The collision hulls, of objects that were separated with them")
+
+    _timer = None
+
+    @classmethod
+    def poll(cls, context):
+        own = context.scene.clickfield
+        found = bool(own.capture_id and objects.separated_objects(context.scene, own.capture_id))
+        if not found:
+            cls.poll_message_set("Separate the scan first")
+        return found
+
+    def invoke(self, context, event):
+        """Choose the folder."""
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        """Begin; in a window the files are written one by one between two drawings."""
+        if not self.directory.strip():
+            self.report({"ERROR"}, "Choose the folder of the files.")
+            return {"CANCELLED"}
+        scene = context.scene
+        mine = objects.separated_objects(scene, scene.clickfield.capture_id)
+        items = chosen_objects(context) if self.which == "SELECTED" else mine
+        if not items:
+            self.report({"ERROR"}, "Select the separated objects to export.")
+            return {"CANCELLED"}
+        self._count, self._outcome = len(items), export.Outcome()
+        options = export.Options(self.format, self.levels, self.hulls)
+        directory = Path(bpy.path.abspath(self.directory))
+        self._steps = export.export(scene, items, directory, options, self._outcome)
+        try:
+            if bpy.app.background or context.window is None:
+                for _ in self._steps:
+                    pass
+                return self._finish()
+            next(self._steps)
+        except export.ExportError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self._timer = context.window_manager.event_timer_add(EVERY, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        context.window_manager.progress_begin(0, self._count)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        """One file a step."""
+        if event.type == "ESC":
+            self.cancel(context)
+            return self._finish(stopped=True)
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        try:
+            name = next(self._steps, None)
+        except ReferenceError:
+            self.cancel(context)
+            self.report({"ERROR"}, "An object was deleted while it was exported; export again.")
+            return {"CANCELLED"}
+        if name is None:
+            self.cancel(context)
+            return self._finish()
+        done = len(self._outcome.files) + len(self._outcome.failed)
+        context.window_manager.progress_update(done)
+        context.workspace.status_text_set(f"Exporting {name} ({done + 1} of {self._count}). Esc: stop")
+        return {"PASS_THROUGH"}
+
+    def cancel(self, context):
+        """Stop the clock."""
+        self._steps.close()
+        context.window_manager.event_timer_remove(self._timer)
+        context.window_manager.progress_end()
+        context.workspace.status_text_set(None)
+
+    def _finish(self, stopped=False):
+        """Say what was written, and what was not."""
+        made = self._outcome
+        if made.failed:
+            self.report({"ERROR"}, f"{len(made.failed)} objects could not be written. {'; '.join(made.failed[:3])}")
+        if made.without_hulls:
+            names = ", ".join(made.without_hulls[:5])
+            self.report({"WARNING"}, f"{len(made.without_hulls)} have no collision hulls ({names}); separate with them")
+        last = " before you stopped it" if stopped else ""
+        self.report({"INFO"}, f"Wrote {len(made.files)} of {self._count} objects{last}")
+        return {"FINISHED"} if made.files else {"CANCELLED"}
+
+
+CLASSES = (CLICKFIELD_OT_export_assets,)

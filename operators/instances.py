@@ -1,0 +1,224 @@
+"""One object or several: say by hand which parts of a label are one thing. Separate again to see it."""
+
+import bpy
+import numpy as np
+from bpy.props import EnumProperty, IntProperty
+
+from ..backend.protocol import MAX_UID
+from ..blender_addon import hovering, live
+from ..blender_addon.scene import claims, collections, objects, scan
+from ..blender_addon.scene.cameras import matrix_from_rows
+from .mark import give_mark
+from .tree import choose, find_label
+
+
+def chosen_objects(context):
+    """The selected separated objects of the scene's capture, else the active one."""
+    mine = objects.separated_objects(context.scene, context.scene.clickfield.capture_id)
+    selected = [item for item in mine if item.select_get()]
+    return selected or [item for item in mine if item == context.active_object]
+
+
+def free_number(scene, uid):
+    """An instance number that no object and no mark of a label has."""
+    label = find_label(scene.clickfield, uid)
+    promised = label.mark_instance, label.split_first, label.split_second
+    return min(max(*promised, claims.highest_instance(scene, uid)) + 1, MAX_UID)
+
+
+def mark_object(scene, item, label, instance):
+    """A mark of a label at a place on an object that cameras saw, which teaches that piece alone."""
+    scene_from_world = matrix_from_rows(list(scene.clickfield.scene_from_world))
+    place = scene_from_world.inverted() @ claims.seen_place(item)
+    give_mark(scene, label, 1, points=[place], instance=instance).local = True
+
+
+class ObjectsOperator:
+    """What the operators on separated objects share."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """Only with a separated object."""
+        if context.mode != "OBJECT" or not (context.scene.clickfield.capture_id and chosen_objects(context)):
+            cls.poll_message_set("Select separated objects first")
+            return False
+        return True
+
+    def rows_on(self, context, items):
+        """Rows of the marks on each of some objects, by the object's name."""
+        scene = context.scene
+        labels = {item.clickfield.label for item in items}
+        others = objects.separated_objects(scene, scene.clickfield.capture_id)
+        places = claims.places_of_marks(scene, live.session().mark_points)
+        marks = scene.clickfield.marks
+        places = {row: at for row, at in places.items() if marks[row].label in labels and marks[row].sign > 0}
+        rows = {item.name: [] for item in items}
+        for row, item in claims.marks_on([one for one in others if one.clickfield.label in labels], places).items():
+            rows.setdefault(item.name, []).append(row)
+        return rows
+
+
+class CLICKFIELD_OT_new_instance(bpy.types.Operator):
+    """Let the next marks of the active label lie on another object than all marks before: click on the thing that
+    is to be separate"""
+
+    bl_idname = "clickfield.new_instance"
+    bl_label = "New Instance"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """Only with a label whose pieces are separate objects."""
+        label = find_label(context.scene.clickfield, 0)
+        if label is None or not label.thing:
+            cls.poll_message_set("Choose a label whose pieces are separate things")
+            return False
+        return True
+
+    def execute(self, context):
+        """Choose the number."""
+        label = find_label(context.scene.clickfield, 0)
+        label.mark_instance = free_number(context.scene, label.uid)
+        self.report({"INFO"}, f"The next marks of {label.name} lie on instance {label.mark_instance}")
+        return {"FINISHED"}
+
+
+class CLICKFIELD_OT_merge_instances(bpy.types.Operator, ObjectsOperator):
+    """Make one object of the selected ones, which have one label, when you separate again.
+    Each gets a mark with the same instance number"""
+
+    bl_idname = "clickfield.merge_instances"
+    bl_label = "Merge Instances"
+
+    def execute(self, context):
+        """Give them marks of one number."""
+        scene, items = context.scene, chosen_objects(context)
+        uids = {item.clickfield.label for item in items}
+        label = next((one for one in scene.clickfield.labels if {one.uid} == uids), None)
+        if len(items) < 2 or label is None or not label.thing:
+            self.report({"ERROR"}, "Select at least two separated objects of one label whose pieces are things.")
+            return {"CANCELLED"}
+        number = min(item.clickfield.instance for item in items)
+        rows = self.rows_on(context, items)
+        for item in items:
+            numbered = [row for row in rows[item.name] if scene.clickfield.marks[row].instance]
+            for row in numbered:
+                scene.clickfield.marks[row].instance = number
+            if not numbered:
+                mark_object(scene, item, label, number)
+        self.report({"INFO"}, f"{len(items)} objects are {label.name} {number} now; separate again to see it")
+        return {"FINISHED"}
+
+
+class CLICKFIELD_OT_split_instance(bpy.types.Operator):
+    """Split the active object in two when you separate again: click on the part that stays what it is, then on the
+    part that is another thing. The scan is shown to click on"""
+
+    bl_idname = "clickfield.split_instance"
+    bl_label = "Split Instance Here"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """Only with a separated object."""
+        item = context.active_object
+        if item is None or item.type != "MESH" or item.clickfield.role != "OBJECT":
+            cls.poll_message_set("Make a separated object the active one first")
+            return False
+        return True
+
+    def execute(self, context):
+        """The next two marks get two numbers; one is enough when the object has a numbered mark."""
+        scene, own = context.scene, context.active_object.clickfield
+        label = find_label(scene.clickfield, own.label) if own.label else None
+        if label is None or not label.thing:
+            self.report({"ERROR"}, "The label of this object is one thing as a whole; make it a label of things first.")
+            return {"CANCELLED"}
+        said = any(
+            mark.label == label.uid and mark.sign > 0 and not mark.muted and mark.instance == own.instance
+            for mark in scene.clickfield.marks
+        )
+        label.split_second = free_number(scene, label.uid)
+        label.split_first = 0 if said else own.instance
+        choose(scene.clickfield, label.uid)
+        body = scan.find_scan(scene, scene.clickfield.capture_id)
+        if body is not None:
+            body.hide_viewport = False
+            body.hide_set(False)
+        if context.area is not None and context.area.type == "VIEW_3D":
+            bpy.ops.wm.tool_set_by_id(name=hovering.TOOL)
+        where = "on the part that is another one" if said else "on the part that stays, then on the other one"
+        self.report({"INFO"}, f"Click {where}, and separate again")
+        return {"FINISHED"}
+
+
+_items = []  # Blender keeps no reference to the strings of a dynamic enumeration
+
+
+def _label_items(self, context):
+    _items[:] = [(str(label.uid), label.name, "") for label in context.scene.clickfield.labels if label.kind == "class"]
+    return _items
+
+
+class CLICKFIELD_OT_assign_objects(bpy.types.Operator, ObjectsOperator):
+    """Give the selected objects to another label. Marks on them follow; an object without any gets one.
+    Separate again to see what that teaches"""
+
+    bl_idname = "clickfield.assign_objects"
+    bl_label = "Assign to Label"
+    bl_property = "choice"
+
+    label: IntProperty(name="Label", description="Uid of the label; 0 means the one that is chosen", default=0, min=0)
+    choice: EnumProperty(name="Label", items=_label_items)
+
+    def invoke(self, context, event):
+        """Search by name."""
+        context.window_manager.invoke_search_popup(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        """Give them to the label."""
+        scene, own = context.scene, context.scene.clickfield
+        uid = self.label or int(self.choice or 0)
+        label = find_label(own, uid) if uid else None
+        if label is None:
+            self.report({"ERROR"}, f"There is no label with the id {uid} in this scene.")
+            return {"CANCELLED"}
+        items = [item for item in chosen_objects(context) if item.clickfield.label != uid]
+        rows = self.rows_on(context, items)
+        root = collections.results_collection(scene, own.capture_id)
+        folders = collections.Folders(root, scene) if root is not None else None
+        for item in items:
+            for row in rows[item.name]:
+                own.marks[row].label, own.marks[row].instance = uid, 0
+            if not rows[item.name]:
+                mark_object(scene, item, label, 0)
+            self._move(scene, folders, item, uid)
+        if folders is not None:
+            folders.drop_empty()
+        own.revision += 1
+        self.report({"INFO"}, f"{len(items)} objects are {label.name} now; separate again to cut them anew")
+        return {"FINISHED"}
+
+    def _move(self, scene, folders, item, uid):
+        """Let an object have a label: its number, its points, its collection."""
+        its = item.clickfield
+        its.instance = free_number(scene, uid)
+        former, its.label = its.label, uid
+        labels, confidence = scan.read_labels(item.data)
+        scan.write_labels(item.data, np.where(labels == former, uid, labels).astype(np.uint16), confidence)
+        holders = [one for one in item.users_collection if one.get(collections.LABEL) == former]
+        if folders is not None and holders:
+            for holder in holders:
+                holder.objects.unlink(item)
+            folders.of(uid).objects.link(item)
+
+
+CLASSES = (
+    CLICKFIELD_OT_new_instance,
+    CLICKFIELD_OT_merge_instances,
+    CLICKFIELD_OT_split_instance,
+    CLICKFIELD_OT_assign_objects,
+)
