@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from backend.captures.detect import ImportOptions  # noqa: E402
 from backend.console import ProgressBar  # noqa: E402
 from backend.label_job import in_scene, read_document  # noqa: E402
+from backend.objects.assets import Options  # noqa: E402
 from backend.workspace import Workspace  # noqa: E402
 
 SAMPLE = ROOT / "assets" / "sample"
@@ -38,13 +39,13 @@ def main() -> None:
         document = in_scene(read_document(SAMPLE / "marks.json"), workspace.capture)
         workspace.label(document, bar)
         workspace.settle(bar)
-        result, pictures = workspace.separate(0.04, bar)
+        assets = workspace.separate(Options(texture=1024), bar)
         rows = [_photos(workspace, document), _labels(workspace, document)]
     bar.close()
     strip = Image.fromarray(np.concatenate(rows))
     strip.save(out / "click_and_spread.jpg", quality=88)
     things = {node["uid"] for node in document["tree"] if node["thing"]}
-    shown = [picture for made, picture in zip(result.objects, pictures, strict=True) if made.label in things]
+    shown = [made.preview for made in assets.objects if made.label in things]
     _sheet(shown).save(out / "objects.jpg", quality=88)
 
 
