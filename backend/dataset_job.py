@@ -15,11 +15,12 @@ import numpy as np
 from . import separating
 from .captures.capture import Capture, Frame
 from .captures.detect import ImportOptions, open_capture
-from .datasets.export import FORMATS, check_folder, checked_formats, write_data_set
+from .datasets.export import FORMATS, checked_formats, write_data_set
 from .datasets.labelled import Cloud, LabelledFrames, Maps, Solid, number_instances
 from .errors import UserError
 from .evaluation.truth import Truth, load_truth, read_labels
 from .label_job import chosen_frames, in_scene, read_document
+from .new_folder import check_folder
 from .objects.instances import Known
 from .protocol import Array
 from .workspace import Workspace

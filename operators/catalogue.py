@@ -5,7 +5,8 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ..blender_addon.scene import library, objects
+from ..blender_addon.scene import library
+from .separate import may_use_objects
 
 
 class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
@@ -28,11 +29,7 @@ class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        own = context.scene.clickfield
-        found = bool(own.capture_id and objects.separated_objects(context.scene, own.capture_id))
-        if not found:
-            cls.poll_message_set("Separate the scan first")
-        return found
+        return may_use_objects(cls, context)
 
     def invoke(self, context, event):
         if not self.directory:

@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..blender_addon.scene import export, objects
 from .instances import chosen_objects
+from .separate import may_use_objects
 
 EVERY = 0.05  # seconds between two files
 
@@ -43,11 +44,7 @@ class CLICKFIELD_OT_export_assets(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        own = context.scene.clickfield
-        found = bool(own.capture_id and objects.separated_objects(context.scene, own.capture_id))
-        if not found:
-            cls.poll_message_set("Separate the scan first")
-        return found
+        return may_use_objects(cls, context)
 
     def invoke(self, context, event):
         """Choose the folder."""

@@ -9,6 +9,14 @@ from ..blender_addon.pointer import pointer_at, pressed_at
 from .tree import choose, find_label
 
 
+def pointed(operator, context, event):
+    """What points where a button or key went down, and where in its region; None after a report."""
+    found = pointer_at(context, pressed_at(event))
+    if found is None:
+        operator.report({"ERROR"}, "Point into a 3D viewport.")
+    return found
+
+
 class CLICKFIELD_OT_pick_label(bpy.types.Operator):
     bl_idname = "clickfield.pick_label"
     bl_label = "Pick Label"
@@ -22,9 +30,8 @@ class CLICKFIELD_OT_pick_label(bpy.types.Operator):
 
     def invoke(self, context, event):
         """Make it the active label."""
-        found = pointer_at(context, pressed_at(event))
+        found = pointed(self, context, event)
         if found is None:
-            self.report({"ERROR"}, "Point into a 3D viewport.")
             return {"CANCELLED"}
         pointer, x, y = found
         label = pointer.label(x, y)
@@ -88,9 +95,8 @@ class CLICKFIELD_OT_remove_mark_here(bpy.types.Operator):
 
     def invoke(self, context, event):
         """Remove it."""
-        found = pointer_at(context, pressed_at(event))
+        found = pointed(self, context, event)
         if found is None:
-            self.report({"ERROR"}, "Point into a 3D viewport.")
             return {"CANCELLED"}
         pointer, x, y = found
         dots = marked.dots(context.scene)

@@ -10,6 +10,15 @@ from ..blender_addon.scene.scan import find_scan, select_points
 from ..blender_addon.ui.objects_panel import draw_options
 
 
+def may_use_objects(operator, context):
+    """For polls: was the scan separated?"""
+    own = context.scene.clickfield
+    found = bool(own.capture_id and objects.separated_objects(context.scene, own.capture_id))
+    if not found:
+        operator.poll_message_set("Separate the scan first")
+    return found
+
+
 class CLICKFIELD_OT_separate(bpy.types.Operator, separation.SeparationOptions):
     """Make an object of every labelled thing, in collections like the label tree.
     Objects that are there are updated in place and keep what you changed on them; the scan stays"""

@@ -6,9 +6,9 @@ import bpy
 from bpy.props import IntProperty
 
 from ..blender_addon import live, strokes
-from ..blender_addon.pointer import pointer_at, pressed_at
 from ..blender_addon.scene.strokes import MOST_POINTS, Stroke
 from .mark import give_mark, may_mark
+from .pointing import pointed
 from .tree import find_label
 
 MOVES = ("MOUSEMOVE", "INBETWEEN_MOUSEMOVE")
@@ -33,9 +33,8 @@ class CLICKFIELD_OT_mark(bpy.types.Operator):
 
     def invoke(self, context, event):
         """The button is down: follow the mouse until it is up again, and not a moment longer."""
-        found = pointer_at(context, pressed_at(event))
+        found = pointed(self, context, event)
         if found is None:
-            self.report({"ERROR"}, "Click into a 3D viewport.")
             return {"CANCELLED"}
         self._pointer, *self._began = found
         if self._pointer.scan is None and self._pointer.pixel(*self._began) is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from backend.captures.capture import Capture, Frame, Intrinsics
 from backend.captures.common import OPENGL_TO_OPENCV, Progress
 from backend.errors import UserError
 from backend.images import write_image
+from backend.new_folder import new_folder
 
 RATE = 30.0  # frames per second where a capture has no times
 MOST = 65_535  # of a 16-bit depth image
@@ -60,23 +60,9 @@ def convert(capture: Capture, layout: str, out: Path, progress: Progress) -> lis
     """
     if layout not in LAYOUTS:
         raise UserError("bad_layout", f"There is no layout called {layout[:40]}; choose one of {', '.join(LAYOUTS)}.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError("not_empty", f"{out} is not an empty folder; choose a new one.")
     rounding = Rounding()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        try:
-            LAYOUTS[layout](capture, made, rounding, progress)
-            if out.exists():
-                out.rmdir()
-            made.chmod(0o755)
-            made.rename(out)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        sentence = f"{out} could not be written ({error.strerror or error}); free some space or choose another folder."
-        raise UserError("cannot_write", sentence, repr(error)) from error
+    with new_folder(out) as made:
+        LAYOUTS[layout](capture, made, rounding, progress)
     return rounding.sentences()
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..captures.capture import Frame
 from ..errors import UserError
+from ..new_folder import new_folder
 from .cloud import write_cloud
 from .coco import CocoWriter
 from .labelled import LabelledFrames, check_ids, segments
@@ -53,7 +51,7 @@ def write_data_set(data: LabelledFrames, formats: Sequence[str], out: Path, prog
     of_frames = [name for name in formats if name in OF_FRAMES]
     if of_frames and not data.capture.frames:
         raise UserError("no_frames", "There are no keyframes to write; choose only the format ply.")
-    with _new_folder(out) as made:
+    with new_folder(out) as made:
         writers = {name: OF_FRAMES[name](made / name, data) for name in of_frames}
         left_out = [{"name": one.name, "reason": one.reason} for one in data.capture.left_out]
         lost: set[tuple[int, int]] = set()
@@ -98,33 +96,3 @@ def _notes(left_out: list[dict], lost: set[tuple[int, int]]) -> list[str]:
     if lost:
         notes.append(f"{len(lost)} objects have numbers above 255 and are written as part of a crowd.")
     return notes
-
-
-def check_folder(out: Path) -> None:
-    """Raises UserError unless nothing is there, or an empty folder."""
-    try:
-        free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    except OSError as error:
-        raise UserError("cannot_write", f"{out} cannot be read ({error.strerror}); choose another folder.") from error
-    if not free:
-        raise UserError("not_empty", f"{out} is not an empty folder; choose a new one.")
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that becomes ``out`` when all went well. Raises UserError."""
-    try:
-        check_folder(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        try:
-            yield made
-            if out.exists():
-                out.rmdir()
-            made.chmod(0o755)
-            made.rename(out)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        sentence = f"{out} could not be written ({error.strerror or error}); free some space or choose another folder."
-        raise UserError("cannot_write", sentence, repr(error)) from error

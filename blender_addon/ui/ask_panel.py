@@ -9,7 +9,7 @@ from gpu_extras.presets import draw_circle_2d
 
 from .. import live
 from ..scene.places import in_world
-from .panels import ClickfieldPanel
+from .panels import CapturePanel
 
 RING, MARGIN, LINE, SIZE = 18.0, 14, 20, 13  # pixels at a scale of 1
 _handles = []
@@ -23,15 +23,10 @@ def _labels(scene, question):
     ]
 
 
-class CLICKFIELD_PT_ask(bpy.types.Panel, ClickfieldPanel):
+class CLICKFIELD_PT_ask(bpy.types.Panel, CapturePanel):
     bl_idname = "CLICKFIELD_PT_ask"
     bl_label = "Ask Me"
     bl_order = 4
-
-    @classmethod
-    def poll(cls, context):
-        """Only with a capture."""
-        return bool(context.scene.clickfield.capture_id)
 
     def draw(self, context):
         """The question and its answers, or how to ask."""

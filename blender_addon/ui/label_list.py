@@ -14,7 +14,7 @@ from .. import properties
 from ..document import tree, tree_files
 from ..lookup import current_scene, edit_state
 from ..window import redraw_sidebars
-from .panels import ClickfieldPanel
+from .panels import CapturePanel
 
 NOTHING = tree.Fact(0, False, 0, 0.0, True)
 NO_ROW = (0, -1)  # session uid of a scene, and a row
@@ -216,15 +216,10 @@ class CLICKFIELD_MT_move_label(bpy.types.Menu):
             layout.operator("clickfield.move_label", text=text).parent = label.uid
 
 
-class CLICKFIELD_PT_labels(bpy.types.Panel, ClickfieldPanel):
+class CLICKFIELD_PT_labels(bpy.types.Panel, CapturePanel):
     bl_idname = "CLICKFIELD_PT_labels"
     bl_label = "Labels"
     bl_order = 1
-
-    @classmethod
-    def poll(cls, context):
-        """Only with a capture."""
-        return bool(context.scene.clickfield.capture_id)
 
     def draw(self, context):
         """The tree with its buttons and a search, and the chosen label."""

@@ -8,7 +8,7 @@ import numpy as np
 from bpy.props import BoolProperty
 
 from .. import live
-from .panels import ClickfieldPanel, _wrapped
+from .panels import CapturePanel, ClickfieldPanel, _wrapped
 
 FILTERED = ("only_active", "only_problems")
 WIDE = 340  # width of the sidebar, in pixels at a scale of 1, from which on keyframes are named in the list
@@ -113,15 +113,10 @@ class CLICKFIELD_MT_select_marks(bpy.types.Menu):
         self.layout.operator_enum("clickfield.select_marks", "action")
 
 
-class CLICKFIELD_PT_marks(bpy.types.Panel, ClickfieldPanel):
+class CLICKFIELD_PT_marks(bpy.types.Panel, CapturePanel):
     bl_idname = "CLICKFIELD_PT_marks"
     bl_label = "Marks"
     bl_order = 3
-
-    @classmethod
-    def poll(cls, context):
-        """Only with a capture."""
-        return bool(context.scene.clickfield.capture_id)
 
     def draw_header_preset(self, context):
         """How many there are."""

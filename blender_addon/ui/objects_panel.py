@@ -4,7 +4,7 @@ import bpy
 
 from ..scene import facts, linked, objects
 from ..scene.scan import find_scan
-from .panels import ClickfieldPanel, _wrapped
+from .panels import CapturePanel, ClickfieldPanel, _wrapped
 
 ROWS = ("min_size", "margin", "close", "mirror", "fill", "texture", "levels", "hulls")
 
@@ -27,15 +27,10 @@ def _of_a_scan(context):
     return item if item is not None and item.type == "MESH" and item.clickfield.role == "OBJECT" else None
 
 
-class CLICKFIELD_PT_objects(bpy.types.Panel, ClickfieldPanel):
+class CLICKFIELD_PT_objects(bpy.types.Panel, CapturePanel):
     bl_idname = "CLICKFIELD_PT_objects"
     bl_label = "Objects"
     bl_order = 7
-
-    @classmethod
-    def poll(cls, context):
-        """Only with a capture."""
-        return bool(context.scene.clickfield.capture_id)
 
     def draw(self, context):
         """The button that makes them, and what the last time said."""

@@ -23,6 +23,15 @@ class ClickfieldPanel:
     bl_category = "Clickfield"
 
 
+class CapturePanel(ClickfieldPanel):
+    """Of a scene with a capture."""
+
+    @classmethod
+    def poll(cls, context):
+        """Only with a capture."""
+        return bool(context.scene.clickfield.capture_id)
+
+
 class CLICKFIELD_PT_capture(bpy.types.Panel, ClickfieldPanel):
     bl_idname = "CLICKFIELD_PT_capture"
     bl_label = "Capture"
@@ -59,14 +68,9 @@ class CLICKFIELD_PT_notes(bpy.types.Panel, ClickfieldPanel):
             _wrapped(self.layout, context, line)
 
 
-class CLICKFIELD_PT_output(bpy.types.Panel, ClickfieldPanel):
+class CLICKFIELD_PT_output(bpy.types.Panel, CapturePanel):
     bl_label = "Output"
     bl_order = 8
-
-    @classmethod
-    def poll(cls, context):
-        """Only with a capture."""
-        return bool(context.scene.clickfield.capture_id)
 
     def draw(self, context):
         """From labels to pictures."""

@@ -3,18 +3,13 @@ and through which keyframe."""
 
 import bpy
 
-from .panels import ClickfieldPanel
+from .panels import CapturePanel
 
 
-class CLICKFIELD_PT_view(bpy.types.Panel, ClickfieldPanel):
+class CLICKFIELD_PT_view(bpy.types.Panel, CapturePanel):
     bl_idname = "CLICKFIELD_PT_view"
     bl_label = "View"
     bl_order = 2
-
-    @classmethod
-    def poll(cls, context):
-        """Only with a capture."""
-        return bool(context.scene.clickfield.capture_id)
 
     def draw(self, context):
         """Everything that changes what is seen and nothing else."""
