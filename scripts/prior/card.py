@@ -8,6 +8,7 @@ import numpy as np
 
 from backend.surface.descriptors import EDGE_FEATURES
 from backend.surface.prior import Prior
+from backend.surface.superpoints import MERGE
 
 from .transfer import BUDGETS, Detection
 
@@ -54,6 +55,8 @@ def text(report: Report, about: dict, shipped: Prior, size: int) -> str:
         seeds=", ".join(map(str, report.detection)),
         table=table(report),
         weights=weights,
+        low=MERGE[0],
+        high=MERGE[1],
         kept="is shipped" if about["with mixture"] else "is not shipped",
         **{name: mean(name) for name in Detection.__dataclass_fields__},
     )
@@ -72,7 +75,7 @@ CARD = """# The learned prior
   them, gradient, bend of the measured depth, occlusion, texture). Its answer cuts the scan into superpoints.
 - **Pair network**: probability that two neighbouring superpoints are different objects, from {pair_inputs} numbers
   along their border and about both. Affinity is border length x ((1 - P) / (P + 0.02))^2; pieces joined at P below
-  0.05 and 0.15 are the object hypotheses.
+  {low} and {high} are the object hypotheses.
 - **Mixture** of the label kernel, learnt through the regression: {weights}. It {kept}.
 
 Both networks are also trained on every scene without its frames, so that a bare mesh can be judged.
@@ -86,7 +89,8 @@ report on other seeds.
 ## Transfer to a generator that it has never seen
 
 Trained on the other generators, judged on *{kind}* (seeds {seeds}). mIoU on the scan's vertices, simulated clicks, the
-regression on superpoints alone (no border refinement), mean of two click seeds:
+regression on superpoints alone (no border refinement), mean of two click seeds. Whether the mixture is shipped is
+decided on these scenes, so its row is slightly flattered:
 
 {table}
 
@@ -95,6 +99,9 @@ Average precision there: mesh edges {edges} (by hand {by_hand}, without frames {
 
 ## Limits
 
+- Not measured on any real capture. Off the training generators there is one result: the path-traced sample capture
+  (`label_engine.md`).
+- The generators share paints and furniture code, so one that is left out is not wholly foreign.
 - Generated scenes only: painted textures, sensor-like depth noise, poses off by about a centimetre. No people, animals,
   glass, mirrors.
 - "Object" is what the generators place as one thing. A drawer is not separated from its cabinet, a cushion is from its
