@@ -14,15 +14,16 @@ The answer's data::
 
     {"groups": [{"members": [i, ...], "transforms": [[16], ...], "rmse": [m, ...], "inliers": [0..1, ...],
                  "violation": [0..1, ...]}, ...],
-     "unsure": [{"members": [i, j], "rmse": m, "inliers": 0..1, "violation": 0..1}, ...],
+     "unsure": [{"members": [i, j], "rmse": m, "inliers": 0..1, "violation": 0..1, "tinted": bool}, ...],
      "notes": [sentence, ...]}
 
 A group has at least two members; the first is the one that cameras saw most of, and its own axes are the group's.
 ``transforms[k]`` (row-major) takes the group's axes to the scene place of member k; that of the first is its own
 matrix. ``rmse``, ``inliers`` and ``violation`` compare member k with the first (zeros and ones for itself): root mean
 square distance of the points that meet, the share of the seen points that meet, and the share of either one's seen
-points that would stand in space which cameras saw empty around the other. ``unsure`` are pairs that only a person can
-decide. The answer's ``arrays``, for group g, are one mesh of what the cameras saw of all its members::
+points that would stand in space which cameras saw empty around the other, or below its foot. ``unsure`` are pairs that
+only a person can decide, ``tinted`` if they have other colours. The answer's ``arrays``, for group g, are one mesh of
+what cameras saw of all its members::
 
     g{g}.positions (n, 3) f4 metres, the group's axes    g{g}.faces (m, 3) i4
     g{g}.observed  (n,) u1                               g{g}.colors (n, 3) u1
@@ -37,7 +38,7 @@ import numpy as np
 
 from .captures.capture import Capture
 from .errors import UserError
-from .objects.similar import Candidate, Emptiness, Match, Seen, match
+from .objects.similar import TINTED, Candidate, Emptiness, Match, Seen, match
 from .objects.union import fused
 
 MOST_OBJECTS = 500
@@ -101,7 +102,7 @@ def _groups(
             if fit is not None and fit.same:
                 found[other] = fit
             elif fit is not None and fit.unsure:
-                unsure.append({"members": [first, other], **_figures(fit)})
+                unsure.append({"members": [first, other], "tinted": fit.tint >= TINTED, **_figures(fit)})
         waiting = [index for index in rest if index not in found]
         if found:
             groups.append((first, found))

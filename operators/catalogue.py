@@ -5,11 +5,12 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ..blender_addon.scene import library
+from ..blender_addon.scene import library, shelf
 from .separate import may_use_objects
+from .stepping import SteppedOperator
 
 
-class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
+class CLICKFIELD_OT_save_asset_library(SteppedOperator, bpy.types.Operator):
     """Write the separated objects to a .blend of assets with catalogues like the label tree, and list the folder
     among the asset libraries. Saved again it is updated, and what you changed on its assets stays.
     The objects in this scene stay as they are"""
@@ -27,6 +28,8 @@ class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
         name="Description", description="Stored with every asset; empty: what it is, its size, and the scan"
     )
 
+    verb, failures = "Saving", (shelf.LibraryError,)
+
     @classmethod
     def poll(cls, context):
         return may_use_objects(cls, context)
@@ -43,13 +46,18 @@ class CLICKFIELD_OT_save_asset_library(bpy.types.Operator):
             return {"CANCELLED"}
         directory = Path(bpy.path.abspath(self.directory))
         said = (text.strip() for text in (self.author, self.licence, self.about, self.copyright))
-        scene = context.scene
-        try:
-            saved = library.save_library(scene, scene.clickfield.capture_id, directory, library.Credits(*said))
-        except library.LibraryError as error:
-            self.report({"ERROR"}, str(error))
+        scene, self._saved = context.scene, library.Saved()
+        credits = library.Credits(*said)
+        steps = library.saving(scene, scene.clickfield.capture_id, directory, credits, self._saved)
+        return self.begin(context, steps)
+
+    def finish(self, context, stopped):
+        """Say what was saved, and list the folder among the asset libraries."""
+        saved = self._saved
+        if not saved.names:
+            self.report({"INFO"}, "The asset library was left as it is")
             return {"CANCELLED"}
-        added = library.register_library(context.preferences, directory)
+        added = library.register_library(context.preferences, saved.target.parent)
         if saved.plain:
             self.report({"WARNING"}, f"{len(saved.plain)} assets have no picture: {', '.join(saved.plain[:5])}")
         if saved.gone:

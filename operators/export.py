@@ -8,13 +8,12 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ..blender_addon.scene import export, objects
 from .instances import chosen_objects
 from .separate import may_use_objects
+from .stepping import SteppedOperator
 
-EVERY = 0.05  # seconds between two files
 
-
-class CLICKFIELD_OT_export_assets(bpy.types.Operator):
+class CLICKFIELD_OT_export_assets(SteppedOperator, bpy.types.Operator):
     """Write separated objects as glTF or OBJ files, in folders like the label tree. Each stands on the origin.
-    Esc stops after the file at hand"""
+    Blender stays usable meanwhile; Esc stops, and what is written stays"""
 
     bl_idname = "clickfield.export_assets"
     bl_label = "Export Assets"
@@ -40,7 +39,7 @@ class CLICKFIELD_OT_export_assets(bpy.types.Operator):
     levels: BoolProperty(name="Levels of Detail", description="_LOD0 to _LOD3 with 100, 50, 25 and 10 % of the faces")
     hulls: BoolProperty(name="Collision", description="The collision hulls, of objects that were separated with them")
 
-    _timer = None
+    verb, failures = "Exporting", (export.ExportError,)
 
     @classmethod
     def poll(cls, context):
@@ -52,7 +51,7 @@ class CLICKFIELD_OT_export_assets(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
-        """Begin; in a window the files are written one by one between two drawings."""
+        """Begin; in a window another Blender writes the files."""
         if not self.directory.strip():
             self.report({"ERROR"}, "Choose the folder of the files.")
             return {"CANCELLED"}
@@ -64,51 +63,11 @@ class CLICKFIELD_OT_export_assets(bpy.types.Operator):
             return {"CANCELLED"}
         self._count, self._outcome = len(items), export.Outcome()
         options = export.Options(self.format, self.levels, self.hulls)
-        directory = Path(bpy.path.abspath(self.directory))
-        self._steps = export.export(scene, items, directory, options, self._outcome)
-        try:
-            if bpy.app.background or context.window is None:
-                for _ in self._steps:
-                    pass
-                return self._finish()
-            next(self._steps)
-        except export.ExportError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self._timer = context.window_manager.event_timer_add(EVERY, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        context.window_manager.progress_begin(0, self._count)
-        return {"RUNNING_MODAL"}
+        aside = not bpy.app.background and context.window is not None
+        folder = Path(bpy.path.abspath(self.directory))
+        return self.begin(context, export.export(scene, items, folder, options, self._outcome, aside))
 
-    def modal(self, context, event):
-        """One file a step."""
-        if event.type == "ESC":
-            self.cancel(context)
-            return self._finish(stopped=True)
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        try:
-            name = next(self._steps, None)
-        except ReferenceError:
-            self.cancel(context)
-            self.report({"ERROR"}, "An object was deleted while it was exported; export again.")
-            return {"CANCELLED"}
-        if name is None:
-            self.cancel(context)
-            return self._finish()
-        done = len(self._outcome.files) + len(self._outcome.failed)
-        context.window_manager.progress_update(done)
-        context.workspace.status_text_set(f"Exporting {name} ({done + 1} of {self._count}). Esc: stop")
-        return {"PASS_THROUGH"}
-
-    def cancel(self, context):
-        """Stop the clock."""
-        self._steps.close()
-        context.window_manager.event_timer_remove(self._timer)
-        context.window_manager.progress_end()
-        context.workspace.status_text_set(None)
-
-    def _finish(self, stopped=False):
+    def finish(self, context, stopped):
         """Say what was written, and what was not."""
         made = self._outcome
         if made.failed:

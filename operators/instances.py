@@ -6,7 +6,7 @@ from bpy.props import EnumProperty, IntProperty
 
 from ..backend.protocol import MAX_UID
 from ..blender_addon import hovering, live
-from ..blender_addon.scene import claims, collections, objects, scan
+from ..blender_addon.scene import claims, collections, objects, scan, showing
 from ..blender_addon.scene.cameras import matrix_from_rows
 from .mark import give_mark
 from .tree import choose, find_label
@@ -143,10 +143,7 @@ class CLICKFIELD_OT_split_instance(bpy.types.Operator):
         label.split_second = free_number(scene, label.uid)
         label.split_first = 0 if said else own.instance
         choose(scene.clickfield, label.uid)
-        body = scan.find_scan(scene, scene.clickfield.capture_id)
-        if body is not None:
-            body.hide_viewport = False
-            body.hide_set(False)
+        showing.show(scene, scene.clickfield.capture_id, showing.SCAN)
         if context.area is not None and context.area.type == "VIEW_3D":
             bpy.ops.wm.tool_set_by_id(name=hovering.TOOL)
         where = "on the part that is another one" if said else "on the part that stays, then on the other one"

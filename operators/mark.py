@@ -34,6 +34,8 @@ def give_mark(scene, label, sign, pixel=None, points=(), instance=None):
     mark.uid, own.next_mark = own.next_mark, own.next_mark + 1
     mark.label, mark.sign, mark.local = label.uid, -1 if sign < 0 else 1, own.only_this_piece
     if sign > 0 and label.thing:
+        # Where a thing is split nothing new is taught: a click beside it must not spread.
+        mark.local = mark.local or (instance is None and bool(label.split_first or label.split_second))
         mark.instance = _taken_instance(label) if instance is None else instance
     if pixel is not None:
         mark.frame, mark.u, mark.v = pixel.frame, pixel.u, pixel.v

@@ -5,8 +5,8 @@ from bpy.props import EnumProperty, FloatProperty
 
 from ..blender_addon import live, opening, separation, window
 from ..blender_addon.lookup import scene_by_uid
-from ..blender_addon.scene import facts, objects
-from ..blender_addon.scene.scan import find_scan, select_points
+from ..blender_addon.scene import facts, objects, showing
+from ..blender_addon.scene.scan import select_points
 from ..blender_addon.ui.objects_panel import draw_options
 
 
@@ -83,11 +83,34 @@ def _build(scene_uid, capture_id, data, arrays, wanted):
         window.tell("Something was deleted while the objects were made; separate them again.")
         return
     objects.keep_report(scene, capture_id, data)
-    scan = find_scan(scene, capture_id)
-    if scan is not None:
-        scan.hide_viewport = True  # the objects lie on it; both at once would flicker
+    showing.show(scene, capture_id, showing.OBJECTS)
     bpy.ops.ed.undo_push(message="Separate Objects")
     window.redraw()
+
+
+class CLICKFIELD_OT_show_results(bpy.types.Operator):
+    """Show this in the viewport and hide what lies in the same place"""
+
+    bl_idname = "clickfield.show_results"
+    bl_label = "Show"
+    bl_options = {"REGISTER", "UNDO"}
+
+    what: EnumProperty(
+        name="What",
+        items=(
+            (showing.SCAN, "Scan", "The labelled scan: what marks are made on"),
+            (showing.OBJECTS, "Objects", "The separated objects"),
+            (showing.FILLED, "Empty Scene", "The scan without its things, made with Fill the Hole"),
+        ),
+    )
+
+    @classmethod
+    def poll(cls, context):
+        return may_use_objects(cls, context)
+
+    def execute(self, context):
+        showing.show(context.scene, context.scene.clickfield.capture_id, self.what)
+        return {"FINISHED"}
 
 
 class CLICKFIELD_OT_select_invented(bpy.types.Operator):
@@ -146,4 +169,4 @@ class CLICKFIELD_OT_select_invented(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (CLICKFIELD_OT_separate, CLICKFIELD_OT_select_invented)
+CLASSES = (CLICKFIELD_OT_separate, CLICKFIELD_OT_show_results, CLICKFIELD_OT_select_invented)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -12,6 +13,7 @@ from ..captures.capture import Capture
 from ..labels.tree import LabelTree
 from ..surface.surface import Superpoints, Surface
 from .closing import Closed, close_things
+from .decimate import simplified
 from .hole import Filled, without_things
 from .hulls import hulls
 from .instances import Claim, Known
@@ -126,8 +128,7 @@ def make_assets(scene: LabelledScene, options: Options, progress: Progress = lam
         made.append(_closed(thing, one, scene, direction) if one and one.solid else _open(thing, scene, direction))
     made = _dressed(made, scene, options, lambda f, text: progress(0.7 + 0.2 * f, text))
     for index, asset in enumerate(made):
-        progress(0.9 + 0.1 * index / len(made), f"Drawing {asset.name}")
-        made[index] = _finished(asset, options)
+        made[index] = _finished(asset, options, partial(progress, 0.9 + 0.1 * index / len(made)))
     return Assets(tuple(made), result.crumb_pieces, result.crumb_faces, tuple(notes), filled)
 
 
@@ -168,15 +169,36 @@ def _open(thing: SceneObject, scene: LabelledScene, direction: float) -> Asset:
     return Asset(*names, pose, local, thing.faces, thing.colors, thing.confidence, seen, Report(notes=notes))
 
 
+def _fewer(asset: Asset) -> Asset:
+    """With no more faces than can be unwrapped in seconds: the picture shows what the points' colours showed."""
+    values = np.column_stack([asset.colors, asset.confidence, asset.observed]).astype(np.float64)
+    points, faces, values = simplified(asset.vertices, asset.faces, values, MOST_FACES)
+    return replace(
+        asset,
+        vertices=points.astype(np.float32),
+        faces=faces.astype(np.int32),
+        colors=np.rint(values[:, :3]).clip(0, 255).astype(np.uint8),
+        confidence=values[:, 3].clip(0, 1).astype(np.float32),
+        observed=values[:, 4].clip(0, 1).astype(np.float32),
+    )
+
+
 def _dressed(made: list[Asset], scene: LabelledScene, options: Options, progress: Progress) -> list[Asset]:
     if not options.texture or not scene.capture.frames:
         return made
+    made = [_fewer(asset) if len(asset.faces) > MOST_FACES else asset for asset in made]
     shapes = [Shape(asset.pose.scene(asset.vertices), asset.faces, asset.colors) for asset in made]
     looks = dress_all(shapes, scene.capture, scene.surface, options.texture, progress)
     return [replace(asset, uv=look.uv, texture=look.texture) for asset, look in zip(made, looks, strict=True)]
 
 
-def _finished(asset: Asset, options: Options) -> Asset:
-    pieces = () if options.hulls == "none" else tuple(hulls(asset.vertices, asset.faces, options.hulls))
+def _finished(asset: Asset, options: Options, tell: Callable[[str], None]) -> Asset:
+    """With its picture and its collision shapes; ``tell`` may raise Cancelled."""
+    tell(f"Drawing {asset.name}")
     shown = picture(asset.vertices, asset.faces, asset.colors, PREVIEW, asset.uv, asset.texture)
-    return replace(asset, hulls=pieces, preview=shown)
+    if options.hulls == "none":
+        return replace(asset, preview=shown)
+    shaping = partial(tell, f"Collision shape of {asset.name}")
+    pieces, note = hulls(asset.vertices, asset.faces, options.hulls, shaping)
+    report = replace(asset.report, notes=(*asset.report.notes, note)) if note else asset.report
+    return replace(asset, hulls=tuple(pieces), preview=shown, report=report)

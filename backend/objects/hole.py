@@ -75,7 +75,7 @@ def without_things(
         patched.fill(place)
     names = [sketches.name(sketch) for sketch in sketches.of.values()]
     name = "Scene without " + (", ".join(dict.fromkeys(names)) if len(set(names)) <= 3 else "Objects")
-    notes = (f"{lost} things rest on nothing flat that stays; their holes were left open.",) if lost else ()
+    notes = (f"Holes left open, because what they stood on is gone or not flat: {lost}.",) if lost else ()
     count = len(patched.vertices)
     observed = np.zeros(count, np.float32)
     observed[: len(used)] = 1.0

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..captures.capture import Capture, Intrinsics
+from .srgb import to_linear
 
 TURNS, ROUGH_STEPS, FINE_STEPS = 24, 10, 16
 KEPT = 4  # of the rough registrations
@@ -27,6 +28,7 @@ DEPTH_SIDE = 320  # pixels of the depth maps that say what is empty, at most
 DEPTH_SHARE = 0.01  # of the depth: its noise
 SAME, DIFFERENT = 0.02, 0.05  # shares of points in empty space
 ENOUGH, LITTLE = 0.4, 0.2  # shares of points that meet
+TINTED = 0.2  # apart in their shares of light: other colours, not only other light
 SIZES = 1.6  # times as large in some direction: not even compared
 
 Progress = Callable[[float, str], None]
@@ -51,12 +53,13 @@ class Match:
     move: np.ndarray  # (4, 4) own axes of the first to those of the second
     rmse: float  # metres, of the pairs that meet
     inliers: float  # share of the seen points that meet, the better of both directions
-    violation: float  # share of the seen points in space that is empty around the other, the worse of both
+    violation: float  # share of the seen points where the other's place has no room, the worse of both
+    tint: float  # between their usual shares of red, green and blue light, 0 to 2
 
     @property
     def same(self) -> bool:
         """Surely the same thing."""
-        return self.violation < SAME and self.inliers >= ENOUGH
+        return self.violation < SAME and self.inliers >= ENOUGH and self.tint < TINTED
 
     @property
     def unsure(self) -> bool:
@@ -68,7 +71,7 @@ class Emptiness:
     """The space that the keyframes of a capture saw to be empty. The depth images are read once."""
 
     def __init__(self, capture: Capture, voxel: float, progress: Progress = lambda fraction, text: None):
-        self._tolerance = max(TOLERANCE, TOLERANCE_VOXELS * voxel)
+        self.tolerance = max(TOLERANCE, TOLERANCE_VOXELS * voxel)
         self._maps: list[tuple[Intrinsics, np.ndarray, np.ndarray]] = []
         for number, frame in enumerate(capture.frames):
             progress(number / len(capture.frames), "Looking at what is empty")
@@ -86,7 +89,7 @@ class Emptiness:
             ahead = ahead[inside]
             measured = depth[row[inside].astype(np.int64), column[inside].astype(np.int64)]
             z = local[ahead, 2]
-            slack = self._tolerance + DEPTH_SHARE * z
+            slack = self.tolerance + DEPTH_SHARE * z
             through[ahead] += (measured > 0) & (z < measured - slack)
             met[ahead] += (measured > 0) & (np.abs(z - measured) <= slack)
         return through > met
@@ -117,6 +120,8 @@ class Seen:
         # What is empty even at its own place says nothing about the other's.
         fine = ~emptiness.holds(moved(made.matrix, self.points)) if len(self.points) else np.zeros(0, bool)
         self.points, self.normals = self.points[fine], self.normals[fine]
+        light = to_linear(made.colors[made.observed >= SEEN] / 255.0) + 1e-3
+        self.tint = np.median(light / light.sum(axis=1, keepdims=True), axis=0) if len(light) else np.full(3, 1 / 3)
         self.size = np.ptp(self.points, axis=0) if len(self.points) else np.zeros(3)
         self.tree = cKDTree(self.points) if len(self.points) else None
 
@@ -223,9 +228,14 @@ def _judged(first: Seen, second: Seen, move: np.ndarray, size: float, emptiness:
     apart = np.abs(((second.points[at] - there) * second.normals[at]).sum(axis=1))
     near = distance < NARROW * size
     other = first.tree.query(here)[0] < NARROW * size
-    empty = [
-        emptiness.holds(moved(second.made.matrix, there)).mean(),
-        emptiness.holds(moved(first.made.matrix, here)).mean(),
-    ]
+    empty = [_impossible(second.made, there, emptiness).mean(), _impossible(first.made, here, emptiness).mean()]
+    tint = float(np.abs(first.tint - second.tint).sum())
     rmse = float(np.sqrt((apart[near] ** 2).mean())) if near.any() else float("inf")
-    return Match(move, rmse, float(max(near.mean(), other.mean())), float(max(empty)))
+    return Match(move, rmse, float(max(near.mean(), other.mean())), float(max(empty)), tint)
+
+
+def _impossible(made: Candidate, points: np.ndarray, emptiness: Emptiness) -> np.ndarray:
+    """(P,) bool: points (P, 3) in an object's axes that its place has no room for: in space that cameras saw empty, or
+    in what it stands on, so that a tall thing is no low one that is sunk into the floor."""
+    below = points[:, 2] < made.vertices[:, 2].min() - emptiness.tolerance
+    return below | emptiness.holds(moved(made.matrix, points))

@@ -32,6 +32,7 @@ SMOOTHING = 10  # pairs of steps
 TORN = 2.5  # cells of distance per cell of way: a step behind an outline, not a surface
 FULL_WEIGHT = 0.25  # of an object's median weight: seen well
 SMALLEST = 0.02  # of the largest piece's area
+FEWEST = 4  # cells of surface; fewer have no hull
 SAME_FACET = np.cos(np.radians(8.0))  # facets of a hull whose normals are nearer are one
 HULL_ROOM = 1.2  # cells: outlines are a little farther out than what is surely surface
 EMPTY = 1.0  # cells in front of a seen surface
@@ -111,7 +112,7 @@ def solidify(
     fringe = _fringe(shell & own, distance, seen.truncation / lattice.voxel)
     skin = np.argwhere(shell & own & ~fringe & (distance > -1.0) & (beneath < -1.0))
     skin = _in_company(skin[_unevenness(skin, distance) < EVEN])
-    if not len(skin):
+    if len(skin) < FEWEST:
         return None
     hull = hull_planes(shadowed(lattice.centers(skin), main_support(planes)))
     outside_hull = _outside_hull(lattice, hull, (dark | fringe) & own)

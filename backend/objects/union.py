@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from ..surface.mesh import drop_small, vertex_normals
 from .decimate import simplified
+from .graphs import vertex_graph
 from .similar import Candidate, moved, spread
+from .srgb import to_linear, to_srgb
 
 CELLS = 80  # along the longest side
 FINEST = 0.5  # voxels of the scan: no cells smaller than that
@@ -26,6 +29,8 @@ COARSE = 4  # cells
 REACH = 4.0  # cells around the surfaces in which the field is asked
 SMALLEST = 0.02  # of the faces; smaller pieces are dropped
 SHARPEN = 3.0  # power of how much was seen
+SOFTENINGS = 8  # rounds over neighbours in which one member's colours give way to another's
+FEWEST, LARGEST_GAIN = 30, np.log(2.0)  # points that a levelling of colours needs, and the most that it does
 
 
 def fused(members: Sequence[Candidate], moves: Sequence[np.ndarray], voxel: float) -> Candidate:
@@ -62,7 +67,7 @@ def fused(members: Sequence[Candidate], moves: Sequence[np.ndarray], voxel: floa
     points, faces, _, _ = marching_cubes(field, 0.0)
     points, faces, _ = drop_small(points, faces, int(SMALLEST * len(faces)))
     points = points * cell + start
-    colors, seen = _looks(clouds, points)
+    colors, seen = _looks(clouds, points, faces)
     target = max(len(made.faces) for made in members)
     points, faces, values = simplified(points, faces, np.column_stack([colors, seen]), target)
     return Candidate(
@@ -124,13 +129,38 @@ class _Cloud:
         return np.where(distance < 0.5 * np.abs(along) + 1e-12, along, np.sign(along) * distance), self._seen[at]
 
 
-def _looks(clouds: Sequence[_Cloud], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Colours (n, 3) of the member that was seen best at each point, and by how much it was seen (n,)."""
-    best, colors, nearest = np.full(len(points), -1.0), np.zeros((len(points), 3)), None
-    distances = [cloud.tree.query(points) for cloud in clouds]
-    nearest = np.min([distance for distance, _ in distances], axis=0)
-    for cloud, (distance, at) in zip(clouds, distances, strict=True):
-        seen = cloud.observed[at] * np.exp(-(((distance - nearest) / (0.02 + nearest)) ** 2))
-        better = seen > best + 1e-9
-        best[better], colors[better] = seen[better], cloud.colors[at[better]]
-    return colors, best.clip(0.0, 1.0)
+def _looks(clouds: Sequence[_Cloud], points: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (n, 3) and by how much each point was seen (n,).
+
+    The first member's colours where it was seen. The others, in whose places other light falls, are levelled to it by
+    a gain per channel, and take over gradually where it was not, so that members do not alternate from point to point.
+    """
+    found = [cloud.tree.query(points) for cloud in clouds]
+    nearest = np.min([distance for distance, _ in found], axis=0)
+    seen = np.stack(
+        [
+            cloud.observed[at] * np.exp(-(((distance - nearest) / (0.02 + nearest)) ** 2))
+            for cloud, (distance, at) in zip(clouds, found, strict=True)
+        ]
+    )
+    light = [to_linear(cloud.colors[at] / 255.0) for cloud, (_, at) in zip(clouds, found, strict=True)]
+    near = vertex_graph(faces, len(points)) + sparse.identity(len(points), dtype=np.float32, format="csr")
+    near = sparse.diags(1.0 / np.asarray(near.sum(axis=1)).ravel()) @ near
+    total, weight, left = np.zeros((len(points), 3)), np.zeros(len(points)), np.ones(len(points))
+    for number, own in enumerate(light):
+        share = seen[number]
+        for _ in range(SOFTENINGS):
+            share = near @ share
+        share = (left * share**2).clip(0.0, 1.0) + UNSEEN / (1 + number)
+        total += share[:, None] * own * _gain(own, light[0], np.minimum(seen[number], seen[0]))
+        weight += share
+        left *= (1 - seen[number]).clip(0.05, 1.0)
+    return 255 * to_srgb((total / weight[:, None]).clip(0.0, 1.0)), seen.max(axis=0).clip(0.0, 1.0)
+
+
+def _gain(light: np.ndarray, wanted: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """(3,) factor of linear light (n, 3) that makes it agree with another where both were seen; 1 if nowhere."""
+    good = (both > 0.5) & (light.min(axis=1) > 0.002) & (wanted.min(axis=1) > 0.002)
+    if good.sum() < FEWEST:
+        return np.ones(3)
+    return np.exp(np.median(np.log(wanted[good]) - np.log(light[good]), axis=0).clip(-LARGEST_GAIN, LARGEST_GAIN))

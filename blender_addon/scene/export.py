@@ -1,23 +1,26 @@
 """Separated objects as files of other programs: one per object, in folders like the label tree.
 
-An object is written standing on the origin along its own axes. Copies are written, in a scene of their own that is
-gone afterwards; files are made in a temporary folder and moved into place when they are whole.
+An object is written standing on the origin along its own axes. In a window the files are made by a Blender of its own
+in the background, since an exporter holds the one that it runs in for seconds; without one, here and at once.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import bpy
 from mathutils import Matrix
 
-from . import facts, objects, parts, upkeep
+from . import export_files, facts, objects, parts, upkeep
 from .library import file_stem
 
 FORMATS = {"GLB": ".glb", "GLTF": ".gltf", "OBJ": ".obj"}
@@ -46,11 +49,6 @@ class Outcome:
     without_hulls: list[str] = field(default_factory=list)
 
 
-def can_write(kind: str) -> bool:
-    """Whether Blender's exporter of a format is there: that of glTF is an add-on, which can be switched off."""
-    return kind == "OBJ" or "io_scene_gltf2" in bpy.context.preferences.addons
-
-
 def targets(scene: bpy.types.Scene, items: Sequence[bpy.types.Object], directory: Path, kind: str) -> list[Path]:
     """The file of each object: ``<directory>/<label>/<label>/<name>.glb``, no two alike even where case is ignored."""
     taken, found = set(), []
@@ -68,140 +66,113 @@ def targets(scene: bpy.types.Scene, items: Sequence[bpy.types.Object], directory
 
 
 def export(
-    scene: bpy.types.Scene, items: Sequence[bpy.types.Object], directory: Path, options: Options, outcome: Outcome
-) -> Iterator[str]:
-    """Write objects, one a step; yields the name of the one that comes next.
+    scene: bpy.types.Scene,
+    items: Sequence[bpy.types.Object],
+    directory: Path,
+    options: Options,
+    outcome: Outcome,
+    aside: bool = False,
+) -> Iterator[tuple[float, str]]:
+    """Write objects; yields how far it is and the name of the one that is being written.
 
     Args:
         outcome: filled on the way; a file that cannot be written is kept there and the others go on.
+        aside: in a process of its own, which ends when the generator is closed; otherwise one object a step.
 
     Raises:
-        ExportError: Blender's exporter is switched off.
+        ExportError: Blender's exporter is switched off, or no other Blender can be started.
     """
-    if not can_write(options.format):
+    listed = list(zip(items, targets(scene, items, directory, options.format), strict=True))
+    scratch = f".clickfield{uuid.uuid4().hex[:8]}"
+    entries = [_entry(item, target, options) | {"scratch": scratch} for item, target in listed]
+    if options.hulls:
+        outcome.without_hulls += [entry["name"] for entry in entries if not entry["hulls"]]
+    if aside:
+        yield from _aside(items, entries, outcome)
+        return
+    if options.format != "OBJ" and export_files.GLTF not in bpy.context.preferences.addons:
         raise ExportError("Blender's add-on glTF 2.0 is switched off; enable it in the preferences.")
-    for item, target in zip(items, targets(scene, items, directory, options.format), strict=True):
-        yield item.name
-        if options.hulls and not parts.parts_of(item, "HULL"):
-            outcome.without_hulls.append(item.name)
+    for number, entry in enumerate(entries):
+        yield number / len(entries), entry["name"]
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(item, target, options)
+            export_files.write(entry)
         except (OSError, RuntimeError) as error:
-            outcome.failed.append(f"{item.name}: {getattr(error, 'strerror', None) or str(error).strip()}")
+            outcome.failed.append(f"{entry['name']}: {export_files.reason(error)}")
         else:
-            outcome.files.append(target)
+            outcome.files.append(Path(entry["target"]))
 
 
-def _write(item: bpy.types.Object, target: Path, options: Options) -> None:
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=".clickfield"))
-    try:
-        with _stage(item, options) as scene, bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-            if options.format == "OBJ":
-                _write_obj(folder / target.name, scene)
-            else:
-                _write_gltf(folder / target.name, options.format, scene)
-        written = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in sorted(written, key=lambda path: path.name == target.name):  # what others point at comes first
-            os.replace(path, target.parent / path.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_gltf(path: Path, kind: str, scene: bpy.types.Scene) -> None:
-    """Pictures get the name of the file, so that no two objects of a folder write the same one."""
-    pictures = sorted({image for item in scene.objects for image in _pictures(item.data.materials)}, key=_name)
-    names = [image.name for image in pictures]
-    try:
-        for number, image in enumerate(pictures):
-            image.name = f"{path.stem}_color{number or ''}"
-        _call_gltf(path, kind, textured=bool(pictures))
-    finally:
-        for image, name in zip(pictures, names, strict=True):
-            image.name = name
-
-
-def _name(block: bpy.types.ID) -> str:
-    return block.name
-
-
-def _call_gltf(path: Path, kind: str, textured: bool) -> None:
-    bpy.ops.export_scene.gltf(
-        filepath=str(path),
-        export_format="GLB" if kind == "GLB" else "GLTF_SEPARATE",
-        use_active_scene=True,
-        export_apply=True,
-        export_attributes=True,
-        export_extras=True,
-        # Viewers multiply a texture by the colours of the points.
-        export_vertex_color="NONE" if textured else "ACTIVE",
-        export_animations=False,
-    )
-
-
-def _write_obj(path: Path, scene: bpy.types.Scene) -> None:
-    """An .obj has its pictures beside it; those that are packed are written there, under the name of the .obj."""
-    pictures = sorted({image for item in scene.objects for image in _pictures(item.data.materials)}, key=_name)
-    packed = [(image, image.filepath_raw) for image in pictures if image.packed_file is not None]
-    try:
-        for number, (image, _) in enumerate(packed):
-            place = path.with_name(f"{path.stem}{f' {number}' if number else ''}.png")
-            place.write_bytes(image.packed_file.data)
-            image.filepath_raw = str(place)
-        mode = "STRIP" if len(packed) == len(pictures) else "COPY"
-        bpy.ops.wm.obj_export(filepath=str(path), apply_modifiers=True, export_colors=not pictures, path_mode=mode)
-    finally:
-        for image, former in packed:
-            image.filepath_raw = former
-
-
-def _pictures(materials: Sequence[bpy.types.Material | None]) -> list[bpy.types.Image]:
-    trees = [material.node_tree for material in materials if material is not None and material.node_tree]
-    return [node.image for tree in trees for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None]
-
-
-@contextmanager
-def _stage(item: bpy.types.Object, options: Options) -> Iterator[bpy.types.Scene]:
-    """A scene that holds copies of an object and what belongs to it, under their own names, and nothing else."""
-    hulls = parts.parts_of(item, "HULL") if options.hulls else []
-    names = {one: (one.name, one.data.name) for one in (item, *hulls)}
-    scene = bpy.data.scenes.new("Export")
+def _entry(item: bpy.types.Object, target: Path, options: Options) -> dict[str, Any]:
+    """What `export_files.write` must know of a file."""
     upright = Matrix.Diagonal((*upkeep.in_world(item).to_scale(), 1.0))
+    hulls = parts.parts_of(item, "HULL") if options.hulls else []
+    return {
+        "target": str(target),
+        "format": options.format,
+        "name": item.name,
+        "placed": upkeep.numbers_of(upright),
+        "levels": list(parts.LEVELS) if options.levels else [],
+        "hulls": [{"name": one.name, "placed": upkeep.numbers_of(upright @ parts.in_object(one))} for one in hulls],
+        "renamed": [facts.OBSERVED, WRITTEN_OBSERVED],
+    }
+
+
+def _aside(
+    items: Sequence[bpy.types.Object], entries: Sequence[dict[str, Any]], outcome: Outcome
+) -> Iterator[tuple[float, str]]:
+    """Let another Blender write the files."""
+    yield 0.0, "objects"
+    with tempfile.TemporaryDirectory(prefix="clickfield-export-") as folder:
+        source, job, said = (Path(folder, name) for name in ("objects.blend", "job.json", "said.jsonl"))
+        blocks = {*items, *(hull for item in items for hull in parts.parts_of(item, "HULL"))}
+        bpy.data.libraries.write(str(source), blocks, path_remap="ABSOLUTE")
+        told = {"source": str(source), "said": str(said), "files": entries}
+        job.write_text(json.dumps(told), encoding="utf-8")
+        child = _started(job, Path(folder, "log.txt"))
+        try:
+            seen = 0
+            while seen <= len(entries):
+                ended = child.poll() is not None
+                lines = _lines(said)
+                begun = [line["file"] for line in lines if "failed" not in line]
+                seen = begun[-1] + 1 if begun else 0
+                if ended and seen <= len(entries):
+                    raise ExportError("The Blender that writes the files ended before it was done; try it again.")
+                yield max(seen - 1, 0) / len(entries), entries[min(max(seen - 1, 0), len(entries) - 1)]["name"]
+        finally:
+            child.kill()
+            child.wait()
+            for parent in {Path(entry["target"]).parent for entry in entries}:
+                for left in parent.glob(f"{entries[0]['scratch']}*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            _count(_lines(said), entries, outcome)
+
+
+def _started(job: Path, log: Path) -> subprocess.Popen:
+    """Another Blender at work on a job. Raises ExportError."""
+    script = str(Path(export_files.__file__))
+    own = bpy.app.binary_path  # empty where Blender is a module of Python
+    command = [own, "--background", "--factory-startup", "--python", script] if own else [sys.executable, "-P", script]
     try:
-        for one in names:
-            one.name = one.data.name = f"~{one.name}"
-        if options.levels:
-            for number, ratio in enumerate(parts.LEVELS):
-                _copy(scene, item, f"{names[item][0]}_LOD{number}", upright, ratio)
+        with log.open("wb") as out:
+            return subprocess.Popen([*command, "--", str(job)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    except OSError as error:
+        raise ExportError(f"No Blender can be started to write the files ({error.strerror}).") from error
+
+
+def _lines(said: Path) -> list[dict[str, Any]]:
+    """What the other Blender has said so far; a line that is not yet whole is left for the next time."""
+    if not said.exists():
+        return []
+    return [json.loads(line) for line in said.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def _count(lines: Sequence[dict[str, Any]], entries: Sequence[dict[str, Any]], outcome: Outcome) -> None:
+    """Sort out which files were written; the one that was begun last was not, unless the end was said after it."""
+    failed = {line["file"]: line["failed"] for line in lines if "failed" in line}
+    begun = [line["file"] for line in lines if "failed" not in line]
+    for number in begun[:-1]:
+        if number in failed:
+            outcome.failed.append(f"{entries[number]['name']}: {failed[number]}")
         else:
-            _copy(scene, item, names[item][0], upright)
-        for hull in hulls:
-            _copy(scene, hull, names[hull][0], upright @ parts.in_object(hull))
-        yield scene
-    finally:
-        meshes = [one.data for one in scene.objects]
-        bpy.data.batch_remove([*scene.objects])
-        bpy.data.batch_remove(meshes)
-        bpy.data.scenes.remove(scene)
-        for one, (name, mesh_name) in names.items():
-            one.name, one.data.name = name, mesh_name
-
-
-def _copy(scene: bpy.types.Scene, item: bpy.types.Object, name: str, placed: Matrix, ratio: float = 1.0) -> None:
-    """Put a copy into a scene, at a place of its own."""
-    copy = item.copy()
-    copy.data = item.data.copy()
-    copy.name = copy.data.name = name
-    copy.parent = None
-    copy.matrix_basis = placed
-    copy.hide_viewport = copy.hide_render = False
-    copy.animation_data_clear()
-    copy.constraints.clear()
-    if "clickfield" in copy:  # before Blender 5.0 properties of add-ons are custom properties too
-        del copy["clickfield"]
-    scene.collection.objects.link(copy)
-    if ratio < 1:
-        copy.modifiers.new("Decimate", "DECIMATE").ratio = ratio
-    observed = facts.read_observed(copy.data)
-    if observed is not None:
-        copy.data.attributes[facts.OBSERVED].name = WRITTEN_OBSERVED
+            outcome.files.append(Path(entries[number]["target"]))

@@ -167,10 +167,10 @@ def _told(items: Sequence[bpy.types.Object], answer: Mapping[str, Any]) -> list[
         lines.append(f"{names}: linked, at most {1000 * max(group['rmse']):.1f} mm apart")
     for pair in answer["unsure"]:
         first, second = (items[index].name for index in pair["members"])
-        lines.append(
-            f"{first} and {second} may be the same ({1000 * pair['rmse']:.1f} mm apart, {pair['violation']:.0%} in "
-            "empty space); link them yourself with Ctrl L if they are"
-        )
+        apart = f"{1000 * pair['rmse']:.1f} mm apart"
+        apart += f", {pair['violation']:.0%} where there is no room" if pair["violation"] > 0 else ""
+        apart += ", other colors" if pair["tinted"] else ""
+        lines.append(f"{first} and {second} may be the same ({apart}); link them yourself with Ctrl L if they are")
     return [*lines, *answer["notes"]] or ["No two objects of one label are the same"]
 
 

@@ -169,6 +169,7 @@ def build_filled(
         item = bpy.data.objects.new(filled["name"], bpy.data.meshes.new(filled["name"]))
         item.clickfield.role, item.clickfield.capture_id = "FILLED", capture_id
         item.clickfield.given_name = item.name
+        item.hide_viewport = True  # floor and walls are objects too; both at once would flicker
         root.objects.link(item)
     upkeep.name(item, filled["name"])
     plain = _plain_material(scene, capture_id)

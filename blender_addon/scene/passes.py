@@ -252,5 +252,5 @@ def setup(scene: bpy.types.Scene, capture_id: str, engine: str = "CYCLES", sourc
     scene.render.engine = engine_id(engine)
     use_multilayer(scene.render.image_settings)
     if engine == "EEVEE" and bpy.app.version < (5, 0, 0):
-        return ["EEVEE of Blender 4.5 blends ids at edges in this layer; Render Labels gives exact ones."]
+        return ["EEVEE of Blender 4.5 has one sampling for all layers, so ids blend at edges; Render Labels is exact."]
     return []

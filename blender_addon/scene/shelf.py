@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,34 +41,41 @@ class Entry:
 FIELDS = ("author", "license", "description", "copyright", "catalog_id")
 
 
-def read(target: Path, capture_id: str) -> dict[Key, Entry]:
-    """The assets of a capture in a library's file, by label and instance.
+AT_A_TIME = 64  # assets that are read in one step; after each Blender draws all that is shown anew
+
+
+def reading(target: Path, capture_id: str, entries: dict[Key, Entry]) -> Iterator[float]:
+    """Read the assets of a capture in a library's file in steps; yields how far it is, 0 to 1.
+
+    Args:
+        entries: filled on the way, by label and instance.
 
     Raises:
         LibraryError: the file holds assets that Clickfield has not made out of this capture.
     """
-    known = set(bpy.data.libraries)
-    entries, foreign = {}, []
-    with bpy.data.libraries.load(str(target), link=True, assets_only=True) as (content, wanted):
-        for kind in dir(content):
-            names = getattr(content, kind)
-            if kind != "objects" and isinstance(names, list):
-                foreign += names
-        wanted.objects = list(content.objects)
-    for item in wanted.objects:
-        own = item.clickfield
-        if own.role != "OBJECT" or own.capture_id != capture_id:
-            foreign.append(item.name)
-        else:
-            entries[key_of(item)] = _entry(item)
-    for library in set(bpy.data.libraries) - known:
-        bpy.data.libraries.remove(library)
+    with bpy.data.libraries.load(str(target), assets_only=True) as (content, _):
+        names = list(content.objects)
+        kinds = [getattr(content, kind) for kind in dir(content) if kind != "objects"]
+        foreign = [name for found in kinds if isinstance(found, list) for name in found]
+    yield 0.0
+    for start in range(0, len(names), AT_A_TIME):
+        known = set(bpy.data.libraries)
+        with bpy.data.libraries.load(str(target), link=True, assets_only=True) as (_, wanted):
+            wanted.objects = names[start : start + AT_A_TIME]
+        for item in wanted.objects:
+            own = item.clickfield
+            if own.role != "OBJECT" or own.capture_id != capture_id:
+                foreign.append(item.name)
+            else:
+                entries[key_of(item)] = _entry(item)
+        for library in set(bpy.data.libraries) - known:
+            bpy.data.libraries.remove(library)
+        yield min((start + AT_A_TIME) / len(names), 1.0)
     if foreign:
-        names = ", ".join(foreign[:3]) + (" and more" if len(foreign) > 3 else "")
+        listed = ", ".join(foreign[:3]) + (" and more" if len(foreign) > 3 else "")
         raise LibraryError(
-            f"{target.name} holds assets that are not of this scan ({names}); move them to another file first."
+            f"{target.name} holds assets that are not of this scan ({listed}); move them to another file first."
         )
-    return entries
 
 
 def _entry(item: bpy.types.Object) -> Entry:

@@ -2,8 +2,7 @@
 
 import bpy
 
-from ..scene import facts, linked, objects
-from ..scene.scan import find_scan
+from ..scene import facts, linked, objects, showing
 from .panels import CapturePanel, ClickfieldPanel, _wrapped
 
 ROWS = ("min_size", "margin", "close", "mirror", "fill", "texture", "levels", "hulls")
@@ -42,12 +41,17 @@ class CLICKFIELD_PT_objects(bpy.types.Panel, CapturePanel):
         capture_id = scene.clickfield.capture_id
         for sentence in objects.report_lines(scene, capture_id):
             _wrapped(layout, context, sentence)
-        for item, text in (
-            (find_scan(scene, capture_id), "Show Scan"),
-            (objects.find_filled(scene, capture_id), "Show Scene without Things"),
-        ):
-            if item is not None:
-                layout.prop(item, "hide_viewport", text=text, invert_checkbox=True)
+        if objects.separated_objects(scene, capture_id):
+            self._draw_shown(layout, scene, capture_id)
+
+    def _draw_shown(self, layout, scene, capture_id):
+        """What is to be seen of the things that lie in the same place."""
+        row, seen = layout.row(align=True), showing.shown(scene, capture_id)
+        kinds = [(showing.SCAN, "Scan"), (showing.OBJECTS, "Objects")]
+        if objects.find_filled(scene, capture_id) is not None:
+            kinds.append((showing.FILLED, "Empty Scene"))
+        for what, text in kinds:
+            row.operator("clickfield.show_results", text=text, depress=what in seen).what = what
 
 
 class CLICKFIELD_PT_separation(bpy.types.Panel, ClickfieldPanel):

@@ -1,11 +1,14 @@
 """Fewer triangles, and collision hulls."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
+from backend.errors import Cancelled
 from backend.objects import decimate
 from backend.objects.decimate import resampled, simplified
 from backend.objects.graphs import is_closed
@@ -74,16 +77,16 @@ def test_values_come_from_the_nearest_point_of_the_surface():
 def test_hull_of_a_box_is_the_box_and_of_a_ball_small():
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 40)] * 3, indexing="ij"), -1)
     box = np.array([[x, y, z] for x in (0, 1.0) for y in (0, 0.5) for z in (0, 0.25)])
-    ((points, faces),) = hulls(box, np.arange(6).reshape(2, 3) + 1, "convex")
+    ((points, faces),), _ = hulls(box, np.arange(6).reshape(2, 3) + 1, "convex")
     assert len(points) == 6
     every = np.array([[i, (i + 1) % 8, (i + 2) % 8] for i in range(8)])
-    ((points, faces),) = hulls(box, every, "convex")
+    ((points, faces),), _ = hulls(box, every, "convex")
     assert len(points) == 8 and is_closed(faces, 8) and np.isclose(volume(points.astype(float), faces), 0.125)
     ball, triangles = level(np.linalg.norm(grid, axis=-1) - 0.8)
-    ((points, faces),) = hulls(ball, triangles, "convex")
+    ((points, faces),), _ = hulls(ball, triangles, "convex")
     assert len(points) <= 64 and is_closed(faces, len(points))
     assert 0.85 < volume(points.astype(float), faces) / volume(ball, triangles) < 1.0
-    ((points, faces),) = hulls(box[:4] * [0, 1, 1], np.array([[0, 1, 2], [1, 3, 2]]), "convex")  # flat
+    ((points, faces),), _ = hulls(box[:4] * [0, 1, 1], np.array([[0, 1, 2], [1, 3, 2]]), "convex")  # flat
     assert is_closed(faces, len(points)) and 0 < volume(points.astype(float), faces) < 1e-3
 
 
@@ -93,11 +96,29 @@ def test_decomposition_leaves_the_space_under_a_table_free():
     top = np.maximum(np.maximum(np.abs(x) - 0.8, np.abs(y) - 0.3), np.abs(z - 0.6) - 0.12)
     foot = np.maximum(np.maximum(np.abs(np.abs(x) - 0.6) - 0.15, np.abs(y) - 0.3), np.abs(z + 0.1) - 0.7)
     vertices, faces = level(np.minimum(top, foot))
-    parts = hulls(vertices, faces, "decomposed")
-    assert 2 <= len(parts) <= 12
+    parts, note = hulls(vertices, faces, "decomposed")
+    assert 2 <= len(parts) <= 12 and not note
     whole, convex = (
         sum(volume(points.astype(float), triangles) for points, triangles in made)
-        for made in (parts, hulls(vertices, faces, "convex"))
+        for made in (parts, hulls(vertices, faces, "convex")[0])
     )
     assert abs(whole / volume(vertices, faces) - 1) < 0.2
     assert whole < 0.8 * convex
+
+
+def test_a_decomposition_can_be_cancelled_and_ends_in_time(monkeypatch):
+    pytest.importorskip("coacd")
+    vertices, faces = level(np.linalg.norm(np.stack(np.meshgrid(*[np.linspace(-1, 1, 20)] * 3)), axis=0) - 0.8)
+    asked = []
+
+    def check():
+        asked.append(time.monotonic())
+        if len(asked) == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        hulls(vertices, faces, "decomposed", check)
+    assert time.monotonic() - asked[1] < 1  # the program is killed, not waited for
+    monkeypatch.setattr("backend.objects.hulls.TRIES", ((0.1, 0.0),))
+    parts, note = hulls(vertices, faces, "decomposed")
+    assert len(parts) == 1 and note.startswith("Its collision shape is one convex hull")

@@ -13,6 +13,7 @@ from tests.backend.surface_scenes import capture_of, looking_at
 VOXEL = 0.02
 PLACES = ((0.0, 0.0, 0.3), (2.2, 0.3, 2.2), (4.4, 0.0, 1.1))  # x, y, yaw; the third chair is larger
 LARGER = 1.12
+SHADES = ((90, 80, 70), (108, 96, 84), (120, 120, 120))  # one colour in two lights, and another
 CAMERA = Intrinsics(160, 120, 130.0, 130.0, 79.5, 59.5)
 
 
@@ -93,7 +94,7 @@ def scene():
     return capture_of(images), items
 
 
-def request(items, labels):
+def request(items, labels, colors=((40, 40, 40), (100, 100, 100), (160, 160, 160))):
     params = {
         "objects": [
             {"name": f"Chair {i}", "label": label, "matrix": matrix.ravel().tolist()}
@@ -106,7 +107,7 @@ def request(items, labels):
             ("positions", "f4", points.astype(np.float32)),
             ("faces", "i4", faces.astype(np.int32)),
             ("observed", "u1", (255 * observed).astype(np.uint8)),
-            ("colors", "u1", np.full((len(points), 3), 60 * i + 40, np.uint8)),
+            ("colors", "u1", np.tile(np.uint8(colors[i]), (len(points), 1))),
         ):
             arrays[f"o{i}.{name}"] = (kind, array.shape, array.tobytes())
     return params, arrays
@@ -115,7 +116,7 @@ def request(items, labels):
 def test_the_same_chair_is_found_and_a_larger_one_is_not(scene):
     capture, items = scene
     told = []
-    data, arrays = find_similar(capture, VOXEL, *request(items, (5, 5, 5)), lambda f, text: told.append(f))
+    data, arrays = find_similar(capture, VOXEL, *request(items, (5, 5, 5), SHADES), lambda f, text: told.append(f))
     assert [set(group["members"]) for group in data["groups"]] == [{0, 1}]
     (group,) = data["groups"]
     first, other = group["members"]
@@ -133,6 +134,17 @@ def test_the_same_chair_is_found_and_a_larger_one_is_not(scene):
     assert np.allclose(np.ptp(points, axis=0), np.ptp(chair()[0], axis=0), atol=2.5 * VOXEL)
     share = (observed > 127).mean()
     assert share > max(item[2].mean() for item in items[:2]) + 0.03
+    # One light: that of the first, although the other stood in another.
+    assert np.quantile(np.abs(arrays["g0.colors"].astype(int) - SHADES[first]), 0.95) <= 3
+
+
+def test_the_same_chair_in_another_colour_is_asked_about(scene):
+    capture, items = scene
+    asked = request(items[:2], (5, 5), ((200, 140, 60), (180, 60, 45)))
+    data, arrays = find_similar(capture, VOXEL, *asked, lambda f, text: None)
+    assert not data["groups"] and not arrays
+    (pair,) = data["unsure"]
+    assert set(pair["members"]) == {0, 1} and pair["tinted"] is True and pair["rmse"] < 0.01
 
 
 def test_labels_are_not_mixed_and_bad_requests_are_told(scene):

@@ -130,6 +130,29 @@ def test_stopping_leaves_whole_files_and_the_scene_as_it_was(scene, tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == outcome.files
 
 
+def test_another_blender_writes_the_same_files_and_can_be_stopped(scene, tmp_path):
+    before, items = state(), objects.separated_objects(scene, CAPTURE)
+    (tmp_path / "aside" / "Struktur").parent.mkdir()
+    (tmp_path / "aside" / "Struktur").write_text("in the way")
+    written = {}
+    for folder, aside in (("here", False), ("aside", True)):
+        outcome = export.Outcome()
+        told = [*export.export(scene, items, tmp_path / folder, export.Options("OBJ", True, True), outcome, aside)]
+        assert {text for _, text in told} >= {item.name for item in items[1:]}
+        assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told)
+        written[folder] = {path.name: path.read_bytes() for path in sorted(tmp_path.joinpath(folder).rglob("Ch*.obj"))}
+        assert len(outcome.files) == 3 - aside and len(outcome.failed) == aside
+    assert written["aside"] == written["here"] and len(written["here"]) == 2
+    outcome = export.Outcome()
+    steps = export.export(scene, items, tmp_path / "stopped", export.Options(), outcome, aside=True)
+    next(steps)
+    next(steps)
+    steps.close()  # kills it
+    assert {path for path in (tmp_path / "stopped").rglob("*") if path.is_file()} == set(outcome.files)
+    assert not [*(tmp_path / "stopped").rglob(".clickfield*")]
+    assert state() == before
+
+
 def test_two_names_that_some_systems_hold_for_one_get_two_files(scene, tmp_path):
     bpy.data.objects["Chair.001"].name = "CHAIR"
     items = objects.separated_objects(scene, CAPTURE)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bl_ext.dev.clickfield.backend import protocol
 from bl_ext.dev.clickfield.blender_addon.document import labels as documents
-from bl_ext.dev.clickfield.blender_addon.scene import claims, linked, objects, parts, scan, upkeep
+from bl_ext.dev.clickfield.blender_addon.scene import claims, linked, objects, parts, scan, showing, upkeep
 from mathutils import Matrix, Vector
 
 sys.path.append(str(Path(__file__).parent))
@@ -73,6 +73,7 @@ def test_a_split_numbers_the_next_two_marks_and_no_more(scene):
     for place in ((1.4, 1.2, 0.5), (1.6, 1.2, 0.5), (0.4, 0.4, 0.5)):
         ops.add_mark(location=place)
     assert [mark.instance for mark in scene.clickfield.marks] == [0, 0, 2, 3, 0]
+    assert [mark.local for mark in scene.clickfield.marks][2:] == [True, True, False]  # it says nothing about others
     ops.split_instance()  # the part that stays has its number by now
     ops.add_mark(label=4, sign=-1, location=(1.4, 1.2, 0.5))
     ops.add_mark(location=(1.5, 1.2, 0.5))
@@ -108,6 +109,20 @@ def test_assigned_objects_take_their_marks_along(scene):
     assert {one.name for one in objects.results_collection(scene, CAPTURE).children} == {"Struktur", "Collision"}
     with pytest.raises(RuntimeError, match="no label with the id 99"):
         ops.assign_objects(label=99)
+
+
+def test_one_of_what_lies_in_the_same_place_is_shown(scene):
+    build(scene, filled=True)
+    filled, chair = objects.find_filled(scene, CAPTURE), bpy.data.objects["Chair"]
+    body = scan.find_scan(scene, CAPTURE)
+    for what, seen in (("SCAN", body), ("OBJECTS", chair), ("FILLED", filled), ("SCAN", body)):
+        assert ops.show_results(what=what) == {"FINISHED"}
+        bpy.context.view_layer.update()
+        assert [item for item in (body, chair, filled) if item.visible_get()] == [seen]
+        assert showing.shown(scene, CAPTURE) == {what}
+    ops.show_results(what="OBJECTS")
+    bpy.context.view_layer.objects.active = chair
+    assert ops.split_instance() == {"FINISHED"} and showing.shown(scene, CAPTURE) == {"SCAN"}
 
 
 def test_undo_takes_numbers_back(scene):

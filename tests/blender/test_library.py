@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.clickfield.blender_addon.scene import library
+from bl_ext.dev.clickfield.blender_addon.scene import library, objects, parts
 
 sys.path.insert(0, str(Path(__file__).parent))
 from separated_room import CAPTURE, build, room
@@ -149,6 +149,46 @@ def test_saving_again_keeps_what_was_changed_in_the_library(scene, tmp_path):
     fields, tags = found["Chair.001"]
     assert fields[:2] == ("Eve", "CC0") and "Büro 1" in tags
     assert fields[2] == "Chair, 0.40 x 0.40 x 0.50 m, separated from the scan Büro 1"
+
+
+def test_levels_of_detail_and_hulls_come_along_with_an_asset(scene, tmp_path):
+    build(scene, wanted=objects.Wanted(levels=True, naming="GODOT"), hulls=2)
+    work, target = tmp_path / "work.blend", tmp_path / "lib" / "Büro 1.blend"
+    before = sorted(block.name for block in bpy.data.user_map())
+    save(target.parent)
+    assert sorted(block.name for block in bpy.data.user_map()) == before
+    assert library.PARTS not in bpy.data.objects["Chair"]
+    bpy.ops.wm.save_as_mainfile(filepath=str(work))
+    edit_library(target, lambda items: None)  # somebody opened it and saved it with Blender's empty scene
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(str(target), assets_only=True) as (content, wanted):
+        assert sorted(content.objects) == ["Boden", "Chair", "Chair.001"]
+        wanted.objects = ["Chair"]
+    levels = {f"Chair_LOD{number}" for number in range(4)}
+    assert {item.name for item in bpy.data.objects} == {"Chair", *levels, "Chair_00-colonly", "Chair_01-colonly"}
+    chair = bpy.data.objects["Chair"]
+    assert all(item.parent == chair for item in bpy.data.objects if item != chair)
+    assert bpy.data.objects["Chair_LOD3"].modifiers["Decimate"].ratio == pytest.approx(parts.LEVELS[3])
+    bpy.ops.wm.open_mainfile(filepath=str(work))
+    assert save(target.parent) == {"FINISHED"}
+
+
+def test_saving_can_be_stopped_at_every_step(scene, tmp_path):
+    save(tmp_path)
+    target = tmp_path / "Büro 1.blend"
+    content, before = target.read_bytes(), sorted(block.name for block in bpy.data.user_map())
+    while_running, step = True, 0
+    while while_running:
+        step, saved = step + 1, library.Saved()
+        steps = library.saving(scene, CAPTURE, tmp_path, library.Credits(author="Eve"), saved)
+        told = [next(steps, None) for _ in range(step)]
+        while_running = told[-1] is not None
+        if while_running:
+            assert told == sorted(told, key=lambda one: one[0])
+            steps.close()
+            assert target.read_bytes() == content and not saved.names
+            assert sorted(block.name for block in bpy.data.user_map()) == before and not bpy.data.libraries
+    assert step > 3 and len(saved.names) == 3 and target.read_bytes() != content
 
 
 def test_assets_of_others_in_the_file_are_never_lost(scene, tmp_path):

@@ -2,6 +2,7 @@
 things, take a click back, separate the things, save them as an asset library."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,39 @@ def test_a_person_labels_the_sample(blender, truth, shots):
     state = wait(blender, "objects>8, !busy, !waiting")
     show_everything(blender)
     blender.shot(shots / "3 separated.png")
-    library = Path(blender.home) / "library"
-    saved = blender.run(f"result = list(bpy.ops.clickfield.save_asset_library(directory={str(library)!r}))", 120.0)
-    assert saved == ["FINISHED"]
-    assert list(library.glob("*.blend"))
+    assert state["problem"] == ""
+    shown = "from bl_ext.user_default.clickfield.blender_addon.scene import showing\n"
+    shown += "result = sorted(showing.shown(bpy.context.scene, bpy.context.scene.clickfield.capture_id))"
+    assert blender.run(shown) == ["OBJECTS"]
+
+    # save and export, while Blender stays usable; Esc stops an export and leaves whole files
+    library, files = Path(blender.home) / "library", Path(blender.home) / "files"
+    blender.run(f"bpy.ops.clickfield.save_asset_library(directory={str(library)!r})")
+    until(blender, lambda: any(library.glob("*.blend")))
     catalogues = (library / "blender_assets.cats.txt").read_text(encoding="utf-8")
     assert "Furniture/Chair" in catalogues and "Decor/Plant" in catalogues
-    assert state["problem"] == ""
+    blender.run(f"bpy.ops.clickfield.export_assets(directory={str(files)!r}, levels=True)")
+    until(blender, lambda: len([*files.rglob("*.glb")]) > 1)
+    blender.move(*blender.run("result = at_3d((2.1, -1.4, 0.7))"))
+    blender.key("Escape")
+    blender.shot(shots / "4 exported.png")
+    blender.settle()
+    written = [path for path in files.rglob("*") if path.is_file()]
+    assert 2 <= len(written) < state["objects"] and all(path.read_bytes()[:4] == b"glTF" for path in written)
+    assert not [*files.rglob(".clickfield*")]
+
+    # the two chairs are one model
+    blender.run("bpy.ops.clickfield.find_similar()")
+    wait(blender, "!busy, !waiting")
+    same = "result = bpy.data.objects['Chair'].data == bpy.data.objects['Chair.001'].data"
+    assert blender.run(same)
+    show_everything(blender)
+    blender.shot(shots / "5 similar.png")
+
+
+def until(blender, condition, timeout: float = 120.0):
+    """Let Blender go on until something is true outside of it."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end
+        blender.settle()
