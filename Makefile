@@ -9,7 +9,7 @@ setup: .venv/.ready
 
 .venv/.ready: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q -c constraints.txt torch numpy scikit-image scipy safetensors trimesh av h5py OpenEXR xatlas fast-simplification coacd pycocotools pytest pytest-xdist hypothesis ruff bpy
+	.venv/bin/pip install -q -c constraints.txt torch numpy scikit-image scipy safetensors trimesh av h5py OpenEXR xatlas fast-simplification coacd pycocotools pytest pytest-xdist hypothesis ruff uv bpy
 	touch $@
 
 # Blender 5.0 for the second, smaller run; its backend runs on .venv.

@@ -54,6 +54,7 @@ def test_is_under_three_megabytes_with_a_sample_under_one_and_a_half(extension_z
         "blender_addon/__init__.py",
         "operators/__init__.py",
         "assets/README.md",
+        "assets/backend.lock",
         "assets/nodes.blend",
         "assets/prior.safetensors",
         "assets/sample/transforms.json",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from clickfield.blender_addon.bridge import environment
 from clickfield.blender_addon.bridge.child import clean_environment
-from clickfield.blender_addon.bridge.environment import Check, backend_command, candidates, interpreter_in, resolved
+from clickfield.blender_addon.bridge.environment import Check, backend_command, candidates, resolved
+from clickfield.blender_addon.bridge.install_folder import interpreter_in
 from clickfield.blender_addon.bridge.states import BridgeError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,16 +131,17 @@ def test_link_of_a_virtual_environment_is_kept(tmp_path):
 
 @posix
 def test_candidates_exist_and_the_named_one_is_first(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv(environment.VARIABLE, raising=False)
     assert candidates(tmp_path) == []
-    own = script(interpreter_in(environment.environment_folder()))
+    own = script(interpreter_in(tmp_path / "own"))
     beside = script(interpreter_in(tmp_path / ".venv"))
-    assert candidates(tmp_path) == [own, beside]
+    assert candidates(tmp_path) == [beside]
+    assert candidates(tmp_path, own) == [own, beside]
     named = script(tmp_path / "named")
     monkeypatch.setenv(environment.VARIABLE, str(named))
-    assert candidates(tmp_path) == [named, own, beside]
+    assert candidates(tmp_path, own) == [named, own, beside]
+    own.unlink()
+    assert candidates(tmp_path, own) == [named, beside]
 
 
 def test_command_serves_with_a_clean_python():
