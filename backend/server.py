@@ -6,11 +6,12 @@ queues requests, marks cancelled ones, and ends the process when the stream ends
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import math
 import os
-import re
+import signal
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, Protocol
 
 from . import devices, protocol
 from .errors import Cancelled, UserError
+from .out_of_memory import is_out_of_memory
 
 log = logging.getLogger("clickfield.server")
 
@@ -28,12 +30,12 @@ Arrays = dict[str, protocol.Array]
 Emit = Callable[[str, dict, Arrays], None]
 Progress = Callable[[float, str], None]
 
+PR_SET_PDEATHSIG = 1  # of prctl(2); the parent is the thread that started this process: Blender's main thread
 PROGRESS_INTERVAL = 1 / 20  # seconds between two progress messages of one request
 END_GRACE = 0.8  # seconds that the main thread gets after the end of the stream
 EXIT_CANNOT_START = 3
 EXIT_RUBBISH = 4
-# torch's OutOfMemoryError is a RuntimeError; on the CPU only its text tells.
-_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)  # Windows has no quota's
 NO_BARRIER = {"document", "pick", "status"}  # requests whose answer does not depend on the last document
 
 
@@ -54,11 +56,14 @@ class Workspace(Protocol):
 
 
 def claim_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Take stdin and stdout for the protocol alone.
+    """Take stdin and stdout for the protocol alone, and ask the system to end this process with its parent.
 
     Afterwards descriptor 1 is stderr and descriptor 0 is empty, so that neither a stray print, of this process or of
-    one that it starts, nor a stray read can touch the stream.
+    one that it starts, nor a stray read can touch the stream. The end of stdin ends the process too, but only a system
+    that does it by itself ends one that is stopped, or that never lets its reader thread run.
     """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -115,9 +120,9 @@ def error_fields(error: BaseException) -> dict[str, str]:
         sentence = f"The package {error.name} is missing in the backend's Python; install it there."
         return {"code": "missing_package", "sentence": sentence, "detail": _trace(error)}
     code, sentence = "internal", "Something went wrong in the backend; the log has the details."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         code, sentence = "disk_full", "The disk is full; free some space and try again."
-    elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+    elif is_out_of_memory(error):
         code, sentence = "out_of_memory", "The backend ran out of memory; use fewer keyframes or another device."
     return {"code": code, "sentence": sentence, "detail": _trace(error)}
 

@@ -15,6 +15,8 @@ from .labels.marks_only import GEOMETRY_STEPS, LABEL_STEPS, MarksOnlyField
 from .labels.placement import PlacedMark
 from .labels.prediction import Prediction
 from .labels.tree import LabelTree
+from .out_of_memory import or_on_cpu
+from .preparing import Prepared
 from .surface.surface import Surface
 
 STEPS = GEOMETRY_STEPS + LABEL_STEPS
@@ -37,7 +39,7 @@ class MarksTeaching:
         check: Callable[[float, str], None],
     ):
         self._scene, self._device, self._submit, self._check = (capture, surface), device, submit, check
-        self._field: Future[MarksOnlyField] | None = None
+        self._field: Prepared[MarksOnlyField] | None = None
         self._asked: tuple[int, LabelTree, tuple[PlacedMark, ...]] | None = None  # what is being learnt
         self.text, self.loss = "", None
 
@@ -72,8 +74,11 @@ class MarksTeaching:
         if good:
             self._asked = document["revision"], tree, placed
             if self._field is None:
-                make = (*self._scene, tree, self._device, 0, by_level, self._check)
-                self._field = self._submit(MarksOnlyField, *make)
+                scene, device, check = self._scene, self._device, self._check
+                self._field = Prepared(
+                    self._submit,
+                    lambda: or_on_cpu(lambda on: MarksOnlyField(*scene, tree, on, 0, by_level, check), device),
+                )
             elif self._field.done() and self._field.exception() is None:
                 self._field.result().forget_labels()
             self._by_level = by_level

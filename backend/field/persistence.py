@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from ..errors import UserError
+from .encoding import grid_nodes
 from .field import Field, FieldConfig
 
-FORMAT = 1
+FORMAT = 2
 _MAX_META = 1 << 20
+_MAX_NUMBERS = 256 << 20  # bytes; a usual field has 5 MB
 _MAX_OUTPUTS = 1 << 16
 
 
@@ -48,16 +51,24 @@ def save(field: Field, stem: Path, meta: dict[str, Any]) -> None:
         "config": field.config.to_json(),
         "box": field.box.tolist(),
         "outputs": field.outputs,
-        "sha256": hashlib.sha256(data).hexdigest(),
         "meta": meta,
     }
+    description["sha256"] = _digest(description, data)
     try:
         _replace(stem.with_name(stem.name + ".safetensors"), data)
         _replace(stem.with_name(stem.name + ".json"), json.dumps(description, indent=1).encode())
     except OSError as error:
         raise UserError(
-            "field_not_saved", f"The trained field could not be written to {stem.parent}: {error.strerror}."
+            "field_not_saved",
+            f"The trained field cannot be kept in {stem.parent} ({error.strerror}); "
+            "free some space or choose another cache folder.",
         ) from error
+
+
+def _digest(description: dict[str, Any], data: bytes) -> str:
+    """Of the numbers and of what they mean: a changed digit of the box is another field."""
+    said = {key: value for key, value in description.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + data).hexdigest()
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -78,7 +89,9 @@ def load(stem: Path) -> tuple[Field, dict[str, Any]]:
     try:
         with open(stem.with_name(stem.name + ".json"), "rb") as stream:
             text = stream.read(_MAX_META)
-        data = stem.with_name(stem.name + ".safetensors").read_bytes()
+        with open(stem.with_name(stem.name + ".safetensors"), "rb") as stream:
+            data = stream.read(_MAX_NUMBERS)
+        os.utime(stream.name)
     except OSError as error:
         raise UserError(
             "field_missing", f"The saved field {stem.name} cannot be read; it will be trained again.", str(error)
@@ -95,17 +108,32 @@ def _parse(text: bytes, data: bytes) -> tuple[Field, dict[str, Any]]:
     description = json.loads(text)
     if description["format"] != FORMAT:
         raise ValueError(f"format {description['format']!r}")
-    if hashlib.sha256(data).hexdigest() != description["sha256"]:
+    if _digest(description, data) != description["sha256"]:
         raise ValueError("the hash of the numbers does not fit")
-    field = Field(FieldConfig.from_json(description["config"]), torch.tensor(description["box"]))
-    outputs = description["outputs"]
+    outputs, config, box = description["outputs"], FieldConfig.from_json(description["config"]), description["box"]
     if type(outputs) is not int or not 0 <= outputs <= _MAX_OUTPUTS:
         raise ValueError(f"{outputs!r} outputs")
+    state = {name: tensor.float() for name, tensor in load_tensors(data).items()}
+    if _least_values(config, box, outputs) > sum(tensor.numel() for tensor in state.values()):
+        raise ValueError("the file is too small for the field that it describes")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+        raise ValueError("numbers that are not finite")
+    field = Field(config, torch.tensor(box))
     if outputs:
         field.reset_semantics(outputs, 0)
-    state = {name: tensor.float() for name, tensor in load_tensors(data).items()}
     field.load_state_dict(state)
     for group in field.geometry_parameters():
         for parameter in group:
             parameter.requires_grad_(False)
     return field, description["meta"]
+
+
+def _least_values(config: FieldConfig, box: list[list[float]], outputs: int) -> int:
+    """Numbers that such a field has at least, so that a small file cannot ask for a large one."""
+    sides = [high - low for low, high in zip(*box, strict=True)]
+    if not (len(sides) == 3 and min(sides) > 0 and math.isfinite(sum(sides))):
+        raise ValueError(f"not a box: {box}")
+    extent = tuple(2 * side / max(sides) for side in sides)
+    levels = (*config.resolutions, *(config.semantic_resolutions if outputs else ()))
+    grids = sum(math.prod(grid_nodes(extent, resolution)) for resolution in levels) * config.grid_features
+    return grids + config.hidden * ((config.layers - 1) * config.hidden + config.feature_dim + outputs)

@@ -14,8 +14,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..out_of_memory import frugally, is_out_of_memory, moved_to_cpu
 from ..surface.surface import Surface
 from .field import Field, fitting_config
+from .label_task import LabelTask, PointCache, cumulative_weights
 from .losses import (
     balanced_weights,
     band_loss,
@@ -31,6 +33,7 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 13  # points per query; a chunk's activations fit the cache of a CPU core
 _SMALLEST_BATCH = 64
+_SMALLEST_CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -62,22 +65,15 @@ class Marks:
     signs: Tensor  # (M,) 1: this, -1: not this
 
 
-@dataclass(frozen=True)
-class PointCache:
-    """What the frozen field knows of P points, so that labels there cost next to nothing."""
-
-    code: Tensor  # (P, K)
-
-    def __len__(self) -> int:
-        return len(self.code)
-
-
 class FieldTrainer:
     """Trains one field: ``geometry_step`` until ``geometry_done``, ``settle``, then labels as often as wanted.
 
     Args:
         sampler: None for a settled field that was loaded: it takes labels only.
         device: where field and sampler are moved.
+
+    Attributes:
+        same_bits: no batch may be made smaller for lack of memory; so on the CPU, where results are promised exactly.
     """
 
     def __init__(
@@ -88,6 +84,7 @@ class FieldTrainer:
         config: TrainingConfig = TrainingConfig(),
     ):
         self.device, self.config = torch.device(device), config
+        self.same_bits = self.device.type == "cpu"
         self.field = field.to(self.device)
         self.sampler = sampler.to(self.device) if sampler is not None else None
         self.step = 0  # geometry steps taken
@@ -95,7 +92,8 @@ class FieldTrainer:
         self.label_steps_taken = 0
         self._pixels = config.pixels
         self._chunk = _CHUNK
-        self._labels: _LabelTask | None = None
+        self._labels: LabelTask | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
         if not self.settled:
             self._optimizer = _adam(*field.geometry_parameters(), config.rate, config.grid_factor)
 
@@ -117,7 +115,7 @@ class FieldTrainer:
     def geometry_step(self) -> dict[str, float]:
         """One optimiser step on geometry and colour; 10 to 30 ms on two CPU cores.
 
-        When the device runs out of memory the batch is halved for good and the step tried again.
+        When a GPU runs out of memory the batch is halved for good, and in the end the CPU takes over.
 
         Returns:
             The losses: ``sdf`` and ``free`` in truncations, ``color`` in 0..1, ``total``.
@@ -126,30 +124,45 @@ class FieldTrainer:
             raise RuntimeError("geometry is settled")
         progress = min(self.step / max(self.config.geometry_steps - 1, 1), 1.0)
         _set_rate(self._optimizer, self.config.rate, self.config.final_rate, progress, self.config.grid_factor)
-        losses = self._with_less_memory(self._geometry_losses)
+        attempt = _redrawn(self._geometry_losses, self.sampler.generator)
+        losses, self._pixels = self._frugally(attempt, self._pixels, _SMALLEST_BATCH)
         self._advance(self._optimizer, losses["total"])
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _geometry_losses(self) -> dict[str, Tensor]:
-        batch = self.sampler.draw(self._pixels)
+    def _geometry_losses(self, pixels: int) -> dict[str, Tensor]:
+        batch = self.sampler.draw(pixels)
         losses = geometry_losses(self.field, batch, self.config)
         self._optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         return losses
 
-    def _with_less_memory(self, work: Callable[[], T]) -> T:
-        while True:
-            try:
-                return work()
-            except RuntimeError as error:
-                if not _out_of_memory(error) or self._pixels <= _SMALLEST_BATCH:
-                    raise
-            self._pixels //= 2
-            self._chunk = max(self._chunk // 2, 512)
-            self._optimizer.zero_grad(set_to_none=True)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+    def _frugally(self, work: Callable[[int], T], size: int, least: int) -> tuple[T, int]:
+        """As the function of that name, and on the CPU when nothing else helps."""
+        try:
+            return frugally(work, size, least, self.device, self.same_bits)
+        except (MemoryError, RuntimeError) as error:
+            if self.device.type == "cpu" or not is_out_of_memory(error):
+                raise
+        before = self.device
+        self.to("cpu")
+        moved_to_cpu(before)
+        return frugally(work, size, least, self.device, self.same_bits)
+
+    def to(self, device: torch.device | str) -> None:
+        """Go on there, from where the training stands."""
+        self.device = torch.device(device)
+        self.field.to(self.device)
+        if self.sampler is not None:
+            self.sampler.to(self.device)
+        task = self._labels
+        for optimizer in (self._optimizer, task.optimizer if task is not None else None):
+            if optimizer is not None:
+                optimizer.zero_grad(set_to_none=True)
+                for state in optimizer.state.values():
+                    state.update({k: v.to(self.device) for k, v in state.items() if isinstance(v, Tensor)})
+        if task is not None:
+            task.to(self.device)
 
     def _advance(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """Take the step unless loss or gradient is not finite."""
@@ -174,12 +187,17 @@ class FieldTrainer:
         if not self.settled:
             raise RuntimeError("points can be cached only when geometry is settled")
         codes, start = [], 0
+
+        def some(count: int) -> Tensor:
+            return self.field.code(points[start : start + count].to(self.device, torch.float32))
+
         while start < len(points):
             if progress is not None:
                 progress(start / len(points), "Reading the field")
-            some = points[start : start + self._chunk].to(self.device, torch.float32)
-            codes.append(self.field.code(some))
-            start += len(some)
+            code, self._chunk = self._frugally(some, self._chunk, _SMALLEST_CHUNK)
+            codes.append(code)
+            start += len(code)
+        codes = [code.to(self.device) for code in codes]
         return PointCache(torch.cat(codes) if codes else self.field.code(torch.zeros(0, 3, device=self.device)))
 
     def start_labels(
@@ -204,6 +222,7 @@ class FieldTrainer:
         if not self.settled:
             raise RuntimeError("labels can start only when geometry is settled")
         cache = points if isinstance(points, PointCache) else self.cache_points(points)
+        cache = PointCache(cache.code.to(self.device))
         head = self.field.reset_semantics(outputs, seed)
         optimizer = _adam(
             list(head.grids.parameters()),
@@ -212,13 +231,13 @@ class FieldTrainer:
             self.config.grid_factor,
         )
         marks = marks or Marks(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), torch.zeros(0))
-        self._labels = _LabelTask(
+        self._labels = LabelTask(
             optimizer=optimizer,
             generator=torch.Generator().manual_seed(seed),
             cache=cache,
             targets=targets.to(self.device, torch.float32),
             assignment=None if assignment is None else assignment.long().cpu(),
-            cumulative=_cumulative_weights(targets, assignment, len(cache)),
+            cumulative=cumulative_weights(targets, assignment, len(cache)),
             mark_code=self.cache_points(marks.points).code,
             mark_targets=marks.targets.long(),
             mark_signs=marks.signs.float(),
@@ -237,7 +256,16 @@ class FieldTrainer:
             raise RuntimeError("labels were not started")
         progress = min(self.label_steps_taken / max(config.label_steps - 1, 1), 1.0)
         _set_rate(task.optimizer, config.label_rate, config.label_final_rate, progress, config.grid_factor)
-        head, losses = self.field.semantics, {}
+        attempt = _redrawn(lambda count: self._label_losses(task), task.generator)
+        losses, _ = self._frugally(attempt, config.label_points, config.label_points)
+        self._advance(task.optimizer, losses["total"])
+        self.label_steps_taken += 1
+        if self.labels_done:
+            _round_to_half(self.field.semantics.grids.parameters())
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _label_losses(self, task: LabelTask) -> dict[str, Tensor]:
+        config, head, losses = self.config, self.field.semantics, {}
         code, target = task.draw_points(config.label_points)
         losses["teacher"] = soft_cross_entropy(head(code), target)
         losses["marks"] = target.new_zeros(())
@@ -247,57 +275,25 @@ class FieldTrainer:
         losses["total"] = config.teacher_weight * losses["teacher"] + config.mark_weight * losses["marks"]
         task.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
-        self._advance(task.optimizer, losses["total"])
-        self.label_steps_taken += 1
-        if self.labels_done:
-            _round_to_half(head.grids.parameters())
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return losses
 
     def query_labels(self, points: Tensor | PointCache, chunk: int = _CHUNK) -> Tensor:
-        """Softmax probabilities (P, C) of the semantic branch as it is now."""
+        """Softmax probabilities (P, C) of the semantic branch as it is now, on the CPU."""
         if self.field.semantics is None:
             raise RuntimeError("labels were not started")
         cache = points if isinstance(points, PointCache) else self.cache_points(points)
-        answer = torch.empty((len(cache), self.field.outputs), device=self.device)
-        with torch.no_grad():
-            for start in range(0, len(cache), chunk):
-                logits = self.field.semantics(cache.code[start : start + chunk])
-                torch.softmax(logits, dim=1, out=answer[start : start + chunk])
+        answer, start = torch.empty((len(cache), self.field.outputs)), 0
+
+        def some(count: int) -> Tensor:
+            with torch.no_grad():
+                code = cache.code[start : start + count].to(self.device)
+                return torch.softmax(self.field.semantics(code), dim=1).cpu()
+
+        while start < len(cache):
+            part, chunk = self._frugally(some, chunk, _SMALLEST_CHUNK)
+            answer[start : start + len(part)] = part
+            start += len(part)
         return answer
-
-
-@dataclass
-class _LabelTask:
-    """State of one label training."""
-
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    cache: PointCache
-    targets: Tensor  # (P or S, C)
-    assignment: Tensor | None  # (P,) rows of targets, on the CPU
-    cumulative: Tensor  # (P,) float64 running sum of drawing weights, on the CPU
-    mark_code: Tensor  # (M, K)
-    mark_targets: Tensor  # (M,)
-    mark_signs: Tensor  # (M,)
-    mark_weights: Tensor  # (M,) sum to 1
-
-    def draw_points(self, count: int) -> tuple[Tensor, Tensor]:
-        """Codes (count, K) and targets (count, C) of points drawn with replacement."""
-        index = _draw(self.cumulative, count, self.generator)
-        rows = index if self.assignment is None else self.assignment[index]
-        device = self.targets.device
-        return self.cache.code[index.to(device)], self.targets[rows.to(device)]
-
-    def draw_marks(self, most: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All marks with their weights, or ``most`` of them drawn by weight when there are more."""
-        if len(self.mark_code) <= most:
-            index, weights = torch.arange(len(self.mark_code)), self.mark_weights
-        else:
-            index = _draw(self.mark_weights.double().cumsum(0), most, self.generator)
-            weights = torch.full((most,), 1.0 / most)
-        device = self.targets.device
-        columns, signs = self.mark_targets[index].to(device), self.mark_signs[index].to(device)
-        return self.mark_code[index.to(device)], columns, signs, weights.to(device)
 
 
 def new_field(surface: Surface, volume: FusedVolume, seed: int = 0) -> Field:
@@ -328,6 +324,20 @@ def geometry_losses(field: Field, batch: Batch, config: TrainingConfig) -> dict[
     return losses
 
 
+def _redrawn(work: Callable[[int], T], generator: torch.Generator) -> Callable[[int], T]:
+    """``work``, which draws the same however often it has failed before."""
+    drawn = generator.get_state()
+
+    def attempt(size: int) -> T:
+        try:
+            return work(size)
+        except Exception:
+            generator.set_state(drawn)
+            raise
+
+    return attempt
+
+
 def _adam(grids: list[nn.Parameter], networks: list[nn.Parameter], rate: float, grid_factor: float) -> torch.optim.Adam:
     groups = [{"params": networks, "lr": rate}, {"params": grids, "lr": rate * grid_factor}]
     fused = networks[0].device.type in ("cpu", "cuda")
@@ -345,31 +355,3 @@ def _round_to_half(parameters: Iterable[nn.Parameter]) -> None:
     """Round to what half precision can hold, so that saving them in it is exact."""
     for parameter in parameters:
         parameter.data = parameter.data.half().float()
-
-
-def _cumulative_weights(targets: Tensor, assignment: Tensor | None, points: int) -> Tensor:
-    """Running sum (P,) of drawing weights: inverse square root of the frequency of a point's likeliest class."""
-    targets = targets.detach().cpu()
-    label = targets.argmax(dim=1)
-    teaches = targets.sum(dim=1) > 0
-    if assignment is not None:
-        label, teaches = label[assignment.long().cpu()], teaches[assignment.long().cpu()]
-    if len(label) != points:
-        raise ValueError(f"{len(label)} targets for {points} points")
-    frequency = torch.bincount(label[teaches], minlength=targets.shape[1]).double().clamp(min=1)
-    weights = frequency.rsqrt()[label] * teaches
-    total = weights.cumsum(0)
-    if not points or total[-1] <= 0:
-        raise ValueError("no point has a target")
-    return total
-
-
-def _draw(cumulative: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` indices drawn with replacement, by a running sum (P,) of weights."""
-    at = torch.rand(count, generator=generator, dtype=torch.float64) * cumulative[-1]
-    return torch.searchsorted(cumulative, at, right=True).clamp(max=len(cumulative) - 1)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class of its own for this; MPS says it in words."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()

@@ -118,7 +118,8 @@ class Student:
                 start = len(self._codes) * CACHE_POINTS
                 self._codes.append(self._trainer.cache_points(self._vertices[start : start + CACHE_POINTS]).code)
             else:
-                self._cache, self._codes = PointCache(torch.cat(self._codes)), []
+                here = [code.to(self._trainer.device) for code in self._codes]  # a full GPU hands over
+                self._cache, self._codes = PointCache(torch.cat(here)), []
                 break
         return loss
 

@@ -16,9 +16,11 @@ from typing import BinaryIO
 
 from ...backend import protocol
 
-MAX_LOG = 1 << 20  # bytes after which the log is moved aside at the next start
+MAX_LOG = 1 << 20  # bytes after which a log is moved aside; one older one is kept
 CHUNK = 1 << 16  # bytes of one read from the pipe
+PIECE = 1 << 20  # bytes of one write; on a slow line a long message takes longer than any deadline
 MAX_WAITING = 512  # messages read ahead; then the backend has to wait
+MAX_WAITING_BYTES = 512 << 20  # the same of what is in them; one message may be larger
 STOP_STEPS = 1.0  # seconds that each step of an ending may take
 EOF_GRACE = 1.0  # seconds between the end of the stream and the end of the process
 
@@ -49,6 +51,34 @@ def open_log(path: Path):
         return tempfile.NamedTemporaryFile(prefix="clickfield-", suffix=".log", delete=False)
 
 
+class Log:
+    """A log that never outgrows MAX_LOG, however long it is written: then it becomes the older one.
+
+    Attributes:
+        path: where it is; not always the wanted place, see ``open_log``.
+    """
+
+    def __init__(self, path: Path):
+        self._stream = open_log(path)
+        self.path = Path(self._stream.name)
+
+    def write(self, data: bytes) -> None:
+        """Add to it. A full disk loses the data and nothing else."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._stream.tell() + len(data) > MAX_LOG:
+                self._stream.close()
+                with contextlib.suppress(OSError):  # Windows, and somebody reads it: it starts anew all the same
+                    os.replace(self.path, self.path.with_name(self.path.name + ".1"))
+                self._stream = open(self.path, "wb")  # noqa: SIM115  (closed by close())
+            self._stream.write(data)
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+
 class _Counted:
     """A stream that counts what has been read, so that a long message on a slow line shows as a sign of life."""
 
@@ -62,50 +92,73 @@ class _Counted:
         return data
 
 
+def _payload(message: tuple[dict, dict]) -> int:
+    return sum(len(data) for _, _, data in message[1].values())
+
+
 class Child:
     """One run of the backend. Raises OSError from the constructor when the command cannot be started."""
 
     def __init__(self, command: list[str], cwd: Path, env: dict[str, str], log_path: Path):
-        with open_log(log_path) as log:
-            self.log_path = Path(log.name)
+        self._log = Log(log_path)
+        self.log_path = self._log.path
+        try:
             self._process = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env=env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=subprocess.PIPE,
                 # Its own group, so that ending it ends what it started, and Ctrl-C in Blender's terminal spares it.
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
+        except (OSError, ValueError):
+            self._log.close()
+            raise
         self.pid = self._process.pid
         self._stdout = _Counted(self._process.stdout)
         self._incoming: queue.Queue = queue.Queue(MAX_WAITING)
         self._outgoing: queue.SimpleQueue = queue.SimpleQueue()
+        self._sent, self._written = 0, 0  # messages
+        self._pushed = 0  # grows with every piece but the first of what is written
+        self._taken = 0  # bytes of payload that were received and taken
+        self._given = 0  # bytes of payload that were read
         self._discard = threading.Event()
         self._exited: float | None = None  # when the process was first seen to have ended
         self.threads = [
             threading.Thread(target=target, name=f"clickfield {target.__name__.strip('_')}", daemon=True)
             for target in (self._read, self._write)
         ]
-        for thread in self.threads:
+        # Not one of those that must end: a stranger that holds the pipe open may keep it for ever.
+        self._logger = threading.Thread(target=self._keep_log, name="clickfield log", daemon=True)
+        for thread in (*self.threads, self._logger):
             thread.start()
 
     def send(self, buffers: list[bytes | memoryview]) -> None:
         """Queue one encoded message. Never blocks."""
+        self._sent += 1
         self._outgoing.put(b"".join(buffers))
+
+    @property
+    def unsent(self) -> int:
+        """Messages that the backend has not taken yet."""
+        return self._sent - self._written
 
     def receive(self) -> tuple[dict, dict] | Ended | None:
         """The next message, the end, or None when nothing is there. Never blocks."""
         try:
-            return self._incoming.get_nowait()
+            message = self._incoming.get_nowait()
         except queue.Empty:
             return self._left_behind()
+        if not isinstance(message, Ended):
+            self._taken += _payload(message)
+        return message
 
     def received(self) -> int:
-        """Bytes that have come out of it, also of messages that are not complete yet."""
-        return self._stdout.count
+        """Grows with every byte that comes out of it, and while it takes in a long message: signs of life."""
+        return self._stdout.count + self._pushed
 
     def _left_behind(self) -> Ended | None:
         """The end of a process whose pipe is held open by something that it has started; that is killed."""
@@ -145,7 +198,7 @@ class Child:
     def join(self, timeout: float) -> bool:
         """Wait until the process and its threads are gone; were they, in that time?"""
         until = time.monotonic() + timeout
-        for thread in list(self.threads):
+        for thread in (*self.threads, self._logger):
             thread.join(max(0.0, until - time.monotonic()))
         return not self.alive()
 
@@ -178,7 +231,15 @@ class Child:
             else:
                 self._process.kill()
 
-    # The two threads.
+    # The threads.
+
+    def _keep_log(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while data := self._process.stderr.read1(CHUNK):
+                self._log.write(data)
+        self._log.close()
+        with contextlib.suppress(OSError):
+            self._process.stderr.close()
 
     def _read(self) -> None:
         rubbish = ""
@@ -195,10 +256,16 @@ class Child:
         self._outgoing.put(None)
         with contextlib.suppress(OSError):
             self._process.stdout.close()
+        self._logger.join(EOF_GRACE)  # its last words are in the log before its end is told
         self._deliver(Ended(code, rubbish))
 
     def _deliver(self, message) -> None:
+        if not isinstance(message, Ended):
+            self._given += _payload(message)
         while not self._discard.is_set():
+            if self._given - self._taken > MAX_WAITING_BYTES and not self._incoming.empty():
+                time.sleep(0.01)
+                continue
             try:
                 self._incoming.put(message, timeout=0.1)
                 return
@@ -217,7 +284,10 @@ class Child:
         stdin = self._process.stdin
         with contextlib.suppress(OSError, ValueError):  # the reader says how and why it has ended
             while (data := self._outgoing.get()) is not None:
-                stdin.write(data)
+                for start in range(0, len(data), PIECE):
+                    stdin.write(memoryview(data)[start : start + PIECE])
+                    self._pushed += start
                 stdin.flush()
+                self._written += 1
         with contextlib.suppress(OSError):
             stdin.close()

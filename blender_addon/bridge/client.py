@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ STOP_DEADLINE = 6.0  # seconds after which a backend that is asked, told and kil
 REQUEST_DEADLINE = 60.0  # seconds of silence while a request is being worked on
 RESTART_PAUSE = 5.0  # seconds between a start and the next automatic one
 PAUSE = 1.0  # seconds between two polls; what goes beyond does not count against the backend
+FLOOD = 5000  # messages in FLOOD_SECONDS that nobody has asked for; at work it is 50 a second
+FLOOD_SECONDS = 10.0
 
 Arrays = dict[str, protocol.Array]
 
@@ -75,6 +78,7 @@ class BackendClient:
         self._stopping = 0.0
         self._received = 0  # bytes out of the child when last looked
         self._heard = 0.0  # when that number last grew
+        self._unasked: deque[float] = deque(maxlen=FLOOD)  # when the last messages came that are no answers
         self._polled = 0.0
 
     # Starting and ending.
@@ -106,6 +110,7 @@ class BackendClient:
         if self._child is not None and self._child.running(wait=0.05):
             raise BridgeError("The last backend is still ending; try again in a moment.")
         self.reason, self.log_lines, self.hello, self._child, self._received = "", [], {}, None, 0
+        self._unasked.clear()
         self._started = self._polled = self._clock()
         self.log_path = Path(log_path)
         try:
@@ -216,11 +221,16 @@ class BackendClient:
         if self.state is State.STARTING:
             return self._greeted(header)
         if kind == "event":
+            self._check_flood()
+            self._check_forgotten(number)
             return Message(kind, number, _typed(header, "event", str), _typed(header, "data", dict), arrays)
         if kind not in ("result", "error", "progress"):
             raise protocol.ProtocolError(f"message of type {kind[:40]!r}")
         if number not in self._pending:
+            self._check_flood()
             return None
+        if kind != "progress" and number != next(iter(self._pending)):
+            raise protocol.ProtocolError("an answer before its turn")
         method = self._pending[number].method
         if kind == "result":
             data = _typed(header, "result", dict)
@@ -278,6 +288,21 @@ class BackendClient:
             oldest = next(iter(self._pending.values()))  # requests are answered in order: only this one is worked on
             if oldest.deadline is not None and now - max(self._heard, oldest.sent) > oldest.deadline:
                 self._fail(f"The backend has not answered for {oldest.deadline:g} seconds; press Restart.")
+
+    def _check_flood(self) -> None:
+        """Raises ProtocolError when more comes than anybody can read: it would keep Blender busy for ever."""
+        now = self._clock()
+        if len(self._unasked) == FLOOD and now - self._unasked[0] < FLOOD_SECONDS:
+            raise protocol.ProtocolError(f"{FLOOD} messages in {now - self._unasked[0]:.0f} seconds, without end")
+        self._unasked.append(now)
+
+    def _check_forgotten(self, number: int) -> None:
+        """What is done by the way, with number 0, is done when no request waits: then none can be open for long."""
+        oldest = next(iter(self._pending.values()), None)
+        if number or oldest is None or oldest.deadline is None or self._child.unsent:
+            return
+        if self._clock() - oldest.sent > oldest.deadline:
+            raise protocol.ProtocolError(f"no answer to {oldest.method}, but other things")
 
     def _ended(self, end: Ended) -> None:
         if self.state is State.STOPPING:

@@ -347,18 +347,51 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(surface, pool):
 
 
 class SmallDevice(PointSampler):
-    """A sampler on a device that has memory for 200 pixels."""
+    """A sampler on a device that has memory for 200 pixels, or for so many only after some calls have failed."""
+
+    failing = 1 << 40
 
     def draw(self, pixels):
-        if pixels > 200:
+        batch = super().draw(pixels)
+        if pixels > 200 and self.failing:
+            self.failing -= 1
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().draw(pixels)
+        return batch
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(surface, pool):
     trainer = FieldTrainer(new_field(surface, Analytic()), SmallDevice(pool), config=SHORT)
+    trainer.same_bits = False  # as on a GPU
     losses = [trainer.geometry_step()["total"] for _ in range(3)]
     assert trainer.step == 3 and all(np.isfinite(losses))
+
+
+def test_out_of_memory_on_the_cpu_is_tried_again_with_the_same_bits_or_told(surface, pool):
+    whole = FieldTrainer(new_field(surface, Analytic()), PointSampler(pool), config=SHORT)
+    short = FieldTrainer(new_field(surface, Analytic()), SmallDevice(pool), config=SHORT)
+    for _ in range(3):
+        short.sampler.failing = 2
+        assert short.geometry_step() == whole.geometry_step()
+    short.sampler.failing = 1 << 40
+    with pytest.raises(torch.OutOfMemoryError):
+        short.geometry_step()
+    short.sampler.failing = 0  # the person has closed something
+    assert short.geometry_step() == whole.geometry_step()
+
+
+def test_training_that_moves_to_another_device_goes_on_with_the_same_numbers(surface, pool):
+    trainers = [FieldTrainer(new_field(surface, Analytic()), PointSampler(pool), config=SHORT) for _ in range(2)]
+    targets = torch.eye(3)[torch.arange(60) % 3]
+    for trainer in trainers:
+        trainer.geometry_step()
+    trainers[1].to("cpu")
+    assert trainers[0].geometry_step() == trainers[1].geometry_step()
+    for trainer in trainers:
+        trainer.settle()
+        trainer.start_labels(3, pool.surface[:60], targets)
+        trainer.label_step()
+    trainers[1].to("cpu")
+    assert trainers[0].label_step() == trainers[1].label_step()
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(surface, pool):

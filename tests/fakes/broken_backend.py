@@ -1,7 +1,6 @@
 """Backends that misbehave, one per name: ``python broken_backend.py NAME``."""
 
 import os
-import struct
 import subprocess
 import sys
 import time
@@ -63,7 +62,7 @@ def rubbish_later():
 
 def not_json():
     hello()
-    OUT.write(struct.pack("<I", 5) + b"hello")
+    OUT.write(protocol.prefix(b"hello") + b"hello")
     OUT.flush()
     time.sleep(FOREVER)
 
@@ -71,7 +70,7 @@ def not_json():
 def half_frame():
     hello()
     protocol.read_message(IN)
-    OUT.write(struct.pack("<I", 1000) + b'{"type":"result",')
+    OUT.write(protocol.prefix(bytes(1000)) + b'{"type":"result",')
     OUT.flush()
     sys.exit(9)
 
@@ -112,6 +111,34 @@ def floods():
     protocol.write_message(OUT, {"type": "result", "id": 1, "result": {}})
     while True:
         OUT.write(event)
+
+
+def disorder():
+    """Answers the second request first."""
+    hello()
+    protocol.read_message(IN)
+    protocol.read_message(IN)
+    protocol.write_message(OUT, {"type": "result", "id": 2, "result": {}})
+    time.sleep(FOREVER)
+
+
+def forgets():
+    """Has lost a request, and goes on with what it does by the way."""
+    hello()
+    while True:
+        protocol.write_message(OUT, {"type": "event", "id": 0, "event": "status", "data": {}})
+        time.sleep(0.02)
+
+
+def damages():
+    """One bit of a long answer is another on the way."""
+    hello()
+    protocol.read_message(IN)
+    answer = {"type": "result", "id": 1, "result": {}}
+    whole = b"".join(protocol.encode_message(answer, {"a": ("u1", (999,), bytes(999))}))
+    OUT.write(whole[:-500] + b"\x01" + whole[-499:])
+    OUT.flush()
+    time.sleep(FOREVER)
 
 
 def trickles():
