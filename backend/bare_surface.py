@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import asking
+from . import asking, budget
 from .captures.capture import Capture, Frame, Intrinsics
 from .captures.detect import ImportOptions
 from .captures.meshes import ScannedMesh, find_mesh, open_mesh, scanned_arrays
@@ -89,12 +89,14 @@ class BareWorkspace(Workspace):
             UserError, Cancelled.
         """
         self._tell("fusing", "Preparing the mesh")
+        budget.current().check_vertices(len(scanned.vertices) if len(scanned.faces) else 0)
         self._cache = SceneCache(self._store, _capture(scanned, scanned.fingerprint))
         self.scale = scanned.scale
         surface, noise = self._cache.surface(), 0
         with Timed(self.seconds, "mesh"):
             if surface is None:
                 surface, noise = surface_of(scanned, progress)
+        budget.current().check_vertices(len(surface.vertices))
         self.surface = surface
         notes = [*scanned.notes, *_notes_of_cloud(scanned, surface, noise)]
         self.capture = self._every_frame = _capture(scanned, known_as or scanned.fingerprint, notes)
@@ -102,8 +104,7 @@ class BareWorkspace(Workspace):
         self._tell("preparing", "Preparing labels")
         scene = self.capture, surface, self.device
         self._by_marks = MarksTeaching(*scene, self._worker.submit, self._unless_closed)
-        self._engine = self._worker.submit(self._prepare)
-        self._student = self._worker.submit(self._teachable, None)
+        self._begin(None)
         return surface
 
     def _cues(self) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
 
+from . import budget
 from .captures.capture import Capture
 from .store import Store, key_of
 from .surface.prior import shipped
 from .surface.surface import Superpoints, Surface
 
+log = logging.getLogger("clickfield.cache")
 LAYOUT = 2  # raised whenever fusion, superpoints or the field change what they make
 
 
@@ -25,9 +28,14 @@ class SceneCache:
         prior = shipped()
         self._key = [LAYOUT, capture.fingerprint, names, hashlib.sha256(cameras).hexdigest()]
         self._key.append(prior.digest if prior else "no prior")
+        if budget.current().share < 1:  # what a small budget has made coarser is not for a larger one
+            self._key.append(["budget", budget.current().share])
         self._arrays: dict[str, np.ndarray] | None = None
         if store is not None:
             self._arrays = store.get_arrays(key_of(*self._key, "scene"))
+            if self._arrays is not None and not _possible(self._arrays):
+                log.warning("The cached scene was not made by Clickfield; it is made again")
+                self._arrays = None
 
     def surface(self) -> Surface | None:
         """The fused surface, or None."""
@@ -59,3 +67,31 @@ class SceneCache:
             return None
         key = key_of(*self._key, "field")
         return self._store.root / key[:2] / f"{key}-field"
+
+
+def _possible(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether arrays can be a surface and its superpoints: their digest says only that nobody changed them since.
+
+    Every index must be inside of what it points into, and every number finite, before any of it is used.
+    """
+    try:
+        vertices, faces, ids = arrays["vertices"], arrays["faces"], arrays["superpoints.ids"]
+        of = {name: arrays["superpoints." + name] for name in Superpoints.__dataclass_fields__}
+        count, pieces = len(vertices), len(of["sizes"])
+        fits = (
+            all(arrays[name].shape == (count, 3) for name in ("vertices", "normals", "colors"))
+            and (vertices.dtype, faces.dtype, arrays["colors"].dtype) == (np.float32, np.int32, np.uint8)
+            and faces.shape == (len(faces), 3)
+            and ids.shape == (count,)
+            and arrays["voxel"].shape == (1,)
+            and 0 < float(arrays["voxel"][0]) < np.inf
+            and all(len(of[name]) == pieces for name in ("centers", "features", "embedding", "objects"))
+            and of["edges"].shape == (len(of["weights"]), 2)
+        )
+        inside = fits and all(
+            values.dtype.kind in "iu" and (not values.size or (values.min() >= 0 and values.max() < most))
+            for values, most in ((faces, count), (ids, pieces), (of["edges"], pieces), (of["objects"], pieces))
+        )
+        return inside and all(np.isfinite(values).all() for values in arrays.values())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False

@@ -1,7 +1,8 @@
 """The cache: files under content keys, checked when read, bounded in size. Anything here can be made again.
 
 A file is called ``<key>-<digest><suffix>``: the key says what it was made from, the digest what it holds. A file whose
-content does not fit its digest is removed and counts as absent. The folder may vanish at any time.
+content does not fit its digest is removed and counts as absent. The folder may vanish at any time. Whatever else lies
+in the folder that a person has chosen is never counted, read or removed: see `protocol.is_cached`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from . import budget
 from .errors import UserError
+from .protocol import CACHE_TEMPORARY as TEMPORARY
+from .protocol import CACHE_UNPACKED as UNPACKED
+from .protocol import is_cached
 
 log = logging.getLogger("clickfield.store")
 
-DEFAULT_LIMIT = 4 << 30
 DIGITS = 32  # hexadecimal digits of a SHA-256 in file names; Windows paths are short
-TEMPORARY = ".writing-"
-UNPACKED = "unpacked"  # folder of unpacked captures, which has a limit of its own and goes capture by capture
+LARGEST = 2 << 30  # bytes of a file that is read back; none that is written here comes near
 STALE = 3600.0  # seconds after which a temporary file belongs to a process that died
 
 
@@ -52,12 +55,13 @@ class Store:
 
     Args:
         root: the folder; None is the per-user cache folder. It is made when first written to.
-        limit: bytes that the folder may hold; what was not used for longest goes first.
+        limit: bytes that the folder may hold; what was not used for longest goes first. None: by the budget.
     """
 
-    def __init__(self, root: Path | None = None, limit: int = DEFAULT_LIMIT):
+    def __init__(self, root: Path | None = None, limit: int | None = None):
         self.root = Path(root) if root is not None else default_root()
-        self.limit = limit
+        self.limit = budget.current().cache if limit is None else limit
+        self._room = 0  # bytes that may be written before the folder is looked through again
 
     def put_bytes(self, key: str, data: bytes, suffix: str = ".bin") -> Path:
         """Store under the key, in place of what was there; the path. Raises UserError when it cannot be written."""
@@ -73,14 +77,16 @@ class Store:
         for old in self._entries(key, suffix):
             if old != path:
                 _remove(old)
-        self.evict(keep=path)
+        self._room -= len(data)
+        if self._room < 0:
+            self.evict(keep=path)
         return path
 
     def get_bytes(self, key: str, suffix: str = ".bin") -> bytes | None:
         """What is stored under the key; None when there is nothing or it is damaged (then it is removed)."""
         for path in self._entries(key, suffix):
             try:
-                data = path.read_bytes()
+                data = path.read_bytes() if path.is_file() and path.stat().st_size <= LARGEST else b""
             except OSError:
                 continue
             if path.name == f"{key}-{hashlib.sha256(data).hexdigest()[:DIGITS]}{suffix}":
@@ -97,7 +103,10 @@ class Store:
     def get_json(self, key: str) -> Any | None:
         """The stored JSON value, or None."""
         data = self.get_bytes(key, ".json")
-        return None if data is None else json.loads(data)
+        try:
+            return None if data is None else json.loads(data)
+        except (ValueError, RecursionError):
+            return self._not_ours(key)
 
     def put_arrays(self, key: str, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> Path:
         """Store named arrays as safetensors. Raises UserError."""
@@ -108,10 +117,19 @@ class Store:
 
     def get_arrays(self, key: str) -> dict[str, np.ndarray] | None:
         """The stored arrays, or None."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load
 
         data = self.get_bytes(key, ".safetensors")
-        return None if data is None else load(data)
+        try:
+            return None if data is None else load(data)
+        except (SafetensorError, ValueError, KeyError, TypeError):
+            return self._not_ours(key)
+
+    def _not_ours(self, key: str) -> None:
+        """The digest fits and yet it is no such file: it was not written here."""
+        log.warning("A file of the cache under %s was made by something else; it is removed", key)
+        self.remove(key)
 
     def remove(self, key: str) -> None:
         """Forget everything under the key."""
@@ -119,7 +137,7 @@ class Store:
             _remove(path)
 
     def size(self) -> int:
-        """Bytes in the folder."""
+        """Bytes of the cache in the folder, without unpacked captures."""
         return sum(size for _, size, _ in self._files())
 
     def evict(self, keep: Path | None = None) -> int:
@@ -132,6 +150,8 @@ class Store:
                 _remove(path)
                 total -= size
                 removed += 1
+        # Others may write too: look again after a sixteenth, so that n processes keep the limit up to n sixteenths.
+        self._room = min(max(self.limit - total, 0), self.limit // 16)
         return removed
 
     def _entries(self, key: str, suffix: str) -> list[Path]:
@@ -141,14 +161,16 @@ class Store:
             return []
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """(last use in seconds, bytes, path) of every file."""
+        """(last use in seconds, bytes, path) of every file of the cache but unpacked captures."""
         for folder, inside, names in os.walk(self.root):
-            if Path(folder) == self.root:
-                inside[:] = [name for name in inside if name != UNPACKED]
+            parts = Path(folder).relative_to(self.root).parts
+            inside[:] = [] if len(parts) == 2 else [name for name in inside if (*parts, name) != (UNPACKED,)]
             for name in names:
+                if not is_cached((*parts, name)):
+                    continue
                 path = Path(folder, name)
                 try:
-                    status = path.stat()
+                    status = path.lstat()
                 except OSError:  # removed meanwhile
                     continue
                 yield status.st_mtime, status.st_size, path

@@ -4,6 +4,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import live
+from .document.labels import sign
 
 
 @persistent
@@ -25,6 +26,25 @@ def after_load(*arguments):
 
 
 @persistent
+def before_save(*arguments):
+    """The file will say in which layout it keeps labels, so that an older Clickfield can tell."""
+    for scene in bpy.data.scenes:
+        sign(scene.clickfield)
+
+
+@persistent
+def before_render(*arguments):
+    """A render begins: the person may want all memory for it."""
+    live.releases().render_begins()
+
+
+@persistent
+def after_render(*arguments):
+    """A render is over or was stopped."""
+    live.releases().render_ends()
+
+
+@persistent
 def after_save(*arguments):
     """The file was saved."""
     live.session().after_save()
@@ -37,7 +57,11 @@ HANDLERS = (
     ("undo_post", after_undo),
     ("redo_post", after_undo),
     ("load_post", after_load),
+    ("save_pre", before_save),
     ("save_post", after_save),
+    ("render_init", before_render),
+    ("render_complete", after_render),
+    ("render_cancel", after_render),
 )
 
 

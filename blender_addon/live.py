@@ -12,11 +12,13 @@ from collections.abc import Callable
 
 import bpy
 
-from . import window
+from . import caching, window
+from .releasing import Releases
 from .session import Session
 
 logger = logging.getLogger(__name__)
 _session: Session | None = None
+_releases: Releases | None = None
 
 
 def session() -> Session:
@@ -26,9 +28,18 @@ def session() -> Session:
     return _session
 
 
+def releases() -> Releases:
+    """What gives the session's memory back. Raises RuntimeError when the extension is not enabled."""
+    if _releases is None:
+        raise RuntimeError("Clickfield is not enabled")
+    return _releases
+
+
 def pump(budget_s: float = 0.01) -> None:
     """One slice of the session's work."""
+    releases().step()
     session().tick(budget_s)
+    caching.step()
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
@@ -53,15 +64,17 @@ def _timer() -> float:
 
 def register() -> None:
     """Make the session and start the timer."""
-    global _session
+    global _session, _releases
     _session = Session()
+    _releases = Releases(_session)
     bpy.app.timers.register(_timer, first_interval=0.1, persistent=True)
 
 
 def unregister() -> None:
     """Stop the timer and end the backend."""
-    global _session
+    global _session, _releases
     if bpy.app.timers.is_registered(_timer):
         bpy.app.timers.unregister(_timer)
+    session().elsewhere.stop()
     session().close()
-    _session = None
+    _session = _releases = None

@@ -240,6 +240,7 @@ class ClickfieldScene(bpy.types.PropertyGroup):
     separation: PointerProperty(type=ClickfieldSeparation)
     next_uid: IntProperty(name="Next Label Id", default=1, min=1)
     next_mark: IntProperty(name="Next Mark Id", default=1, min=1)
+    schema: IntProperty(name="Schema", default=1, description="Version of the label document's schema in this file")
     revision: IntProperty(name="Revision", default=0, min=0, description="Counts the edits of labels and marks")
 
 

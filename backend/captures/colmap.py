@@ -75,7 +75,7 @@ def _model(folder: Path) -> tuple[Path, Path] | None:
             continue
         for suffix in ("bin", "txt"):
             pair = child(root, f"cameras.{suffix}"), child(root, f"images.{suffix}")
-            if all(pair):
+            if all(found is not None and found.is_file() for found in pair):
                 return pair
     return None
 

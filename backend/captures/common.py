@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from backend.errors import UserError
 
 Progress = Callable[[float, str], None]
 MAX_TEXT = 64 << 20  # bytes
+MAX_VALUES = 4_000_000  # in a file of text: an empty list takes two letters there and sixty bytes in memory
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 # Other ways in which the numbers of a pose may be meant than camera-to-world with the format's axes.
 READINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -178,7 +180,10 @@ def child(folder: Path, *names: str) -> Path | None:
 def read_text(path: Path) -> str:
     """A text file in UTF-8 (other bytes are replaced). Raises UserError when it is unreadable or over 64 MB."""
     try:
-        size = os.stat(path).st_size
+        status = os.stat(path)
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise UserError("unreadable", f"The file {path.name} is no plain file; copy the capture again.", str(path))
         if size > MAX_TEXT:
             sentence = f"The file {path.name} has {size >> 20} MB; {MAX_TEXT >> 20} MB is the most for a text file."
             raise UserError("too_large", sentence, str(path))
@@ -191,8 +196,10 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """A JSON file; NaN and Infinity become floats that later checks refuse. Raises UserError."""
+    text = read_text(path)
+    _check_count(text, ",[{", path.name)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         sentence = f"The file {path.name} is not valid JSON; export the capture again."
         raise UserError("bad_json", sentence, f"{path}: {error}") from error
@@ -200,13 +207,22 @@ def read_json(path: Path) -> Any:
 
 def read_table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
     """The rows of a table by its header's names (lower case); what a short row lacks is missing. Raises UserError."""
+    text = read_text(path)
+    _check_count(text, f"\n\r{delimiter}", path.name)
     try:
-        table = csv.reader(read_text(path).splitlines(), delimiter=delimiter, skipinitialspace=True)
+        table = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
         header = [name.strip().lower() for name in next(table, [])]
         return [dict(zip(header, words, strict=False)) for words in table]
     except csv.Error as error:
         sentence = f"The file {path.name} is no table of values separated by commas or tabs; copy it again."
         raise UserError("bad_table", sentence, repr(error)) from error
+
+
+def _check_count(text: str, marks: str, name: str) -> None:
+    """Refuse a text that would become far more memory than it has letters. Raises UserError."""
+    if sum(text.count(mark) for mark in marks) > MAX_VALUES:
+        sentence = f"The file {name} holds more than {MAX_VALUES:,} values, which no capture has; export it again."
+        raise UserError("too_large", sentence)
 
 
 def number(value: Any) -> float | None:
@@ -242,6 +258,7 @@ def numbers(text: str, where: str) -> list[list[float]]:
     Raises:
         UserError: a word is not a number; ``where`` names the file.
     """
+    _check_count(text, " \t,;\n\r", where)
     rows = []
     # Old Windows runtimes print infinities as -1.#INF; they mean lost tracking as -inf does.
     for count, line in enumerate(re.sub(r"-?\d*\.#\w+", "nan", text).splitlines(), start=1):

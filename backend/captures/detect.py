@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def _existing(path: Path) -> Path:
     try:
         # A relative path has no name for its folder; links stay as they are.
         path = Path(os.path.abspath(path))
-        os.stat(path)
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError("not_found", f"There is no file or folder {path}.") from error
     except (OSError, ValueError) as error:
@@ -150,6 +151,8 @@ def _existing(path: Path) -> Path:
         raise UserError(
             "unreadable", f"The capture {str(path)[-200:]!r} cannot be opened: {reason}.", repr(error)
         ) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for ever
+        raise UserError("unreadable", f"{path} is neither a file nor a folder; choose a capture.")
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import tokenize
 import zlib
@@ -57,9 +58,12 @@ class Header:
 def read_header(path: Path) -> Header:
     """Size and mode of an image or .npy file without decoding it. Raises BrokenImage."""
     try:
-        size = os.stat(path).st_size
+        status = os.stat(path)
     except OSError as error:
         raise BrokenImage(f"cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise BrokenImage("is no plain file")
+    size = status.st_size
     if size > MAX_FILE:
         raise BrokenImage(f"is a file of {size / 2**20:.0f} MB; {MAX_FILE >> 20} MB is the most")
     try:

@@ -11,17 +11,20 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from backend import budget
 from backend.captures.common import Progress
 from backend.errors import UserError
-from backend.store import UNPACKED, default_root, key_of
+from backend.protocol import CACHE_FILLING, CACHE_UNPACKED, is_cached
+from backend.store import default_root, key_of
 
 CONTENTS = "contents.json"
-LIMIT = 32 << 30  # bytes of all unpacked captures together; what was not used for longest goes first
+MAX_CONTENTS = 64 << 20  # bytes of that list
 EDGE = 1 << 20  # bytes at both ends of a container that identify it, with its size and time: zips end in their index
 STALE = 3600.0  # seconds after which a half-filled folder belongs to a process that died
 
@@ -32,17 +35,19 @@ class Scratch:
     Args:
         root: None is ``unpacked`` in the per-user cache.
         progress: told 0..1 and a text while unpacking; may raise Cancelled.
-        limit: bytes that all unpacked captures may have together; the newest stays in any case.
+        limit: bytes that all unpacked captures may have together; what was not used for longest goes first, and the
+            newest stays in any case. None: by the budget.
     """
 
     def __init__(
         self,
         root: Path | None = None,
         progress: Progress = lambda fraction, text: None,
-        limit: int = LIMIT,
+        limit: int | None = None,
     ):
-        self.root = Path(root) if root is not None else default_root() / UNPACKED
-        self.progress, self._limit = progress, limit
+        self.root = Path(root) if root is not None else default_root() / CACHE_UNPACKED
+        self.progress = progress
+        self._limit = budget.current().unpacked if limit is None else limit
 
     def folder(self, source: Path, kind: str, fill: Callable[[Path], None]) -> Path:
         """The folder with what ``fill`` makes of a file, from an earlier time if it is still whole.
@@ -55,18 +60,21 @@ class Scratch:
         Raises:
             UserError: the container cannot be read, or the cache cannot be written.
         """
-        place = self.root / key_of(kind, identity(source))
+        return self.filled(key_of(kind, identity(source)), fill)
+
+    def filled(self, key: str, fill: Callable[[Path], None]) -> Path:
+        """The folder under a key, filled unless it is whole from earlier; `folder` says how. Raises UserError."""
+        place = self.root / key
         if _whole(place):
             _used(place)
             return place
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix=".filling-", dir=self.root))
+            made = Path(tempfile.mkdtemp(prefix=CACHE_FILLING, dir=self.root))
             try:
                 fill(made)
                 _write_contents(made)
-                shutil.rmtree(place, ignore_errors=True)
-                os.replace(made, place)
+                _take(made, place)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
         except OSError as error:
@@ -77,12 +85,13 @@ class Scratch:
     def _evict(self, keep: Path) -> None:
         """Remove the folders that were not used for longest until the limit is kept."""
         found = []
-        for place in self.root.iterdir():
-            half = place.name.startswith(".filling-")
-            if half and time.time() - place.stat().st_mtime > STALE:
+        for place in _folders(self.root):
+            used = _when(place)
+            half = place.name.startswith(CACHE_FILLING)
+            if half and time.time() - used > STALE:
                 shutil.rmtree(place, ignore_errors=True)
             elif not half and place != keep:
-                found.append((place.stat().st_mtime, _size(place), place))
+                found.append((used, _size(place), place))
         total = _size(keep) + sum(size for _, size, _ in found)
         for _, size, place in sorted(found):
             if total <= self._limit:
@@ -91,9 +100,37 @@ class Scratch:
             total -= size
 
 
+def _take(made: Path, place: Path) -> None:
+    """Put a filled folder in its place; another process may just have done the same. Raises OSError."""
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        os.replace(made, place)
+    except OSError:
+        if not _whole(place):
+            raise
+
+
+def _folders(root: Path) -> list[Path]:
+    """What was unpacked, or is being unpacked, and nothing else that may be there."""
+    try:
+        names = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # somebody removed it
+        return []
+    return [root / name for name in names if is_cached((CACHE_UNPACKED, name))]
+
+
+def _when(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except OSError:  # removed meanwhile
+        return time.time()
+
+
 def identity(source: Path) -> list[str | int]:
     """What tells a file from another one without reading all of it. Raises UserError when it cannot be read."""
     try:
+        if not stat.S_ISREG(os.stat(source).st_mode):  # opening a pipe would wait for ever
+            raise UserError("unreadable", f"The file {source.name} is no plain file; copy the capture again.")
         with open(source, "rb") as stream:
             status = os.fstat(stream.fileno())
             digest = hashlib.sha256(stream.read(EDGE))
@@ -114,9 +151,10 @@ def _write_contents(folder: Path) -> None:
 
 def _whole(folder: Path) -> bool:
     try:
-        sizes = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
+        with open(folder / CONTENTS, encoding="utf-8") as stream:
+            sizes = json.loads(stream.read(MAX_CONTENTS))
+        return bool(sizes) and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False
 
 
@@ -128,7 +166,14 @@ def _used(folder: Path) -> None:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(inside, name)).st_size
+            except OSError:  # removed meanwhile
+                continue
+    return total
 
 
 def _unwritable(root: Path, error: OSError) -> UserError:

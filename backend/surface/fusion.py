@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .. import budget
 from ..captures.capture import Capture, Frame, Intrinsics, LeftOut
 from ..errors import UserError
 from .culling import seen_blocks
@@ -28,7 +29,7 @@ COLOR_BAND = 0.4  # truncations: the corners of the cells that the surface cross
 TARGET_VERTICES = 380_000  # as estimated; measured meshes come out 1.3 to 1.6 times as large
 FINEST, COARSEST = 0.008, 0.025  # metres, before the limit on vertices
 VOXEL_PER_METRE = 0.0125  # voxel over median depth: 2.5 cm for a room seen from 2 m
-MAX_BLOCKS = 70_000  # 0.9 GB while fusing
+MAX_BLOCKS = 70_000  # 0.9 GB while fusing; fewer on a small budget, as of vertices and cleaned depth
 MAX_BLOCKS_GIVEN = 200_000  # when the person chose the voxel
 SURVEYED = 48  # frames that decide the voxel
 DEPTH_CACHE = 256 << 20  # bytes of cleaned depth kept between the two passes
@@ -59,6 +60,7 @@ class Reader:
     device: torch.device
     pool: ThreadPoolExecutor
     ahead: int  # frames read in advance
+    share: float = 1.0  # of the memory that plenty is
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     kept_bytes: int = 0
     left_out: dict[str, LeftOut] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Reader:
         if depth is None:
             raw = np.ascontiguousarray(frame.depth(), dtype=np.float32)
             depth = clean(torch.from_numpy(raw).to(self.device), frame.depth_intrinsics)
-            if self.kept_bytes + depth.nbytes <= DEPTH_CACHE:
+            if self.kept_bytes + depth.nbytes <= DEPTH_CACHE * self.share:
                 self.kept[frame.name] = depth
                 self.kept_bytes += depth.nbytes
         return depth
@@ -145,14 +147,17 @@ def fuse(
     device = torch.device(device)
     frames = list(capture.frames if frames is None else frames)
     workers = min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        reader = Reader(capture, device, pool, workers + 2)
+    ahead, share = _ahead(frames, workers + 2), budget.current().share_on(device)
+    with ThreadPoolExecutor(max_workers=min(workers, ahead)) as pool:
+        reader = Reader(capture, device, pool, ahead, share)
         if voxel is None:
-            voxel = _choose_voxel(reader, frames, progress)
+            wanted, voxel = _choose_voxel(reader, frames, progress)
             blocks = _allocate(reader, frames, progress, voxel)
-            while len(blocks) > MAX_BLOCKS:
+            while len(blocks) > MAX_BLOCKS * share:
+                wanted = voxel * 1.25 if len(blocks) > MAX_BLOCKS else wanted
                 voxel *= 1.25
                 blocks = _allocate(reader, frames, progress, voxel)
+            budget.coarser(wanted, voxel)
         else:
             blocks = _allocate(reader, frames, progress, voxel)
         truncation = TRUNCATION * voxel
@@ -163,6 +168,13 @@ def fuse(
                 fusion.add(view)
     progress(0.95, "Finishing the volume")
     return fusion.volume(tuple(reader.left_out.values()))
+
+
+def _ahead(frames: Sequence[Frame], most: int) -> int:
+    """Frames read in advance. Raises UserError when one alone is too large for the budget."""
+    photos = max((frame.intrinsics.width * frame.intrinsics.height for frame in frames), default=0)
+    depths = max((frame.depth_intrinsics.width * frame.depth_intrinsics.height for frame in frames), default=0)
+    return budget.current().ahead(photos, depths, most)
 
 
 def _survey_points(depth: torch.Tensor, camera: Intrinsics, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -191,8 +203,12 @@ def _unpack(keys: torch.Tensor) -> torch.Tensor:
     return torch.stack([keys >> 42, (keys >> 21) & mask, keys & mask], 1).int() - (1 << 20)
 
 
-def _choose_voxel(reader: Reader, frames: Sequence[Frame], progress: Progress) -> float:
-    """Voxel in metres from the median depth, coarser when the seen surface would give too many vertices."""
+def _choose_voxel(reader: Reader, frames: Sequence[Frame], progress: Progress) -> tuple[float, float]:
+    """Voxel in metres from the median depth, coarser when the seen surface would give too many vertices.
+
+    Returns:
+        What it is with plenty of memory, and what it is with the reader's share of that.
+    """
     chosen = [frames[i] for i in sorted({i * len(frames) // SURVEYED for i in range(SURVEYED)} if frames else ())]
     medians, points = [], []
     for number, (frame, depth) in enumerate(reader.each(chosen, reader.depth)):
@@ -205,12 +221,12 @@ def _choose_voxel(reader: Reader, frames: Sequence[Frame], progress: Progress) -
             points.append((rays * z[:, None]) @ rotation.T + center)
             medians.append(float(z.median()))
     if not points:
-        return COARSEST
+        return COARSEST, COARSEST
     voxel = min(max(VOXEL_PER_METRE * float(np.median(medians)), FINEST), COARSEST)
     # A surface crosses about as many cells as marching cubes puts vertices on; cells of two voxels, a quarter of them.
     cells = torch.unique(torch.cat([torch.unique(_pack(torch.floor(p / (2 * voxel)))) for p in points]))
     expected = 4.0 * len(cells)
-    return voxel * max(1.0, math.sqrt(expected / TARGET_VERTICES))
+    return tuple(voxel * max(1.0, math.sqrt(expected / (TARGET_VERTICES * share))) for share in (1.0, reader.share))
 
 
 def _allocate(reader: Reader, frames: Sequence[Frame], progress: Progress, voxel: float) -> torch.Tensor:

@@ -5,46 +5,59 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from .child import clean_environment
+from .install_folder import interpreter_in
+from .remote_command import doctor_of
 from .states import BridgeError
 
 FLAGS = ["-s", "-B", "-X", "utf8"]  # no user site, no byte code beside the extension, text in UTF-8
 CHECK_DEADLINE = 120.0  # seconds; a first import of torch, with a virus scanner watching, is slow
 VARIABLE = "CLICKFIELD_PYTHON"
+LEAST_MEMORY = 0.75  # GB: the backend refuses less
 
 
-def backend_command(interpreter: Path | str) -> list[str]:
+@dataclass(frozen=True)
+class Budgets:
+    """GB that the backend may take; 0 of memory is automatic."""
+
+    memory: float = 0.0
+    gpu_memory: float = 0.0
+    cache_size: float = 4.0
+    unpacked_size: float = 32.0
+
+    @classmethod
+    def of(cls, group: Any) -> Budgets:
+        """From anything that has these names, as the preferences do."""
+        return cls(**{one.name: getattr(group, one.name) for one in fields(cls)})
+
+    def arguments(self) -> list[str]:
+        """What ``serve`` is told; only what is not as usual, which it knows."""
+        usual = Budgets()
+        return [
+            f"--{one.name.replace('_', '-')}={getattr(self, one.name):g}"
+            for one in fields(self)
+            if getattr(self, one.name) != getattr(usual, one.name)
+        ]
+
+
+def backend_command(interpreter: Path | str, budgets: Budgets = Budgets()) -> list[str]:
     """The command that serves, to be run in the extension's root folder."""
-    return [str(interpreter), *FLAGS, "-m", "backend", "serve"]
+    return [str(interpreter), *FLAGS, "-m", "backend", "serve", *budgets.arguments()]
 
 
-def environment_folder() -> Path:
-    """The per-user folder of the backend's own environment; short, for Windows' paths, and of no Blender version."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "clickfield" / "env"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "clickfield" / "env"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "clickfield" / "env"
-
-
-def interpreter_in(folder: Path) -> Path:
-    """Where a virtual environment keeps its interpreter."""
-    return folder / "Scripts" / "python.exe" if sys.platform == "win32" else folder / "bin" / "python"
-
-
-def candidates(root: Path) -> list[Path]:
+def candidates(root: Path, own: Path | None = None) -> list[Path]:
     """Interpreters that exist and may be the backend's, likeliest first.
 
-    The environment variable CLICKFIELD_PYTHON, the backend's own environment, and ``.venv`` in the extension's root.
+    The environment variable CLICKFIELD_PYTHON, the backend's own environment (``own``, where it is whole), and
+    ``.venv`` in the extension's root.
     """
     named = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
-    places = [*named, interpreter_in(environment_folder()), interpreter_in(root / ".venv")]
+    places = [*named, *([own] if own else []), interpreter_in(root / ".venv")]
     return [path for path in places if path.is_file()]
 
 
@@ -85,18 +98,19 @@ class Check:
         given: the path as the person gave it.
         root: the extension's root folder.
         deadline: seconds until the interpreter counts as hung.
+        remote: a command for another machine, whose doctor is asked instead.
     """
 
-    def __init__(self, given: str, root: Path, deadline: float = CHECK_DEADLINE):
+    def __init__(self, given: str, root: Path, deadline: float = CHECK_DEADLINE, remote: str = ""):
         self._deadline = deadline
         self._cancelled = False
         self._finding: Finding | None = None
         self._process: subprocess.Popen | None = None
         self.thread: threading.Thread | None = None
         try:
-            path = resolved(given)
+            path = Path("The Remote command") if remote else resolved(given)
             self._process = subprocess.Popen(
-                [str(path), *FLAGS, "-m", "backend", "doctor"],
+                doctor_of(remote) if remote else [str(path), *FLAGS, "-m", "backend", "doctor"],
                 cwd=root,
                 env=clean_environment(dict(os.environ)),
                 stdin=subprocess.DEVNULL,
@@ -107,9 +121,9 @@ class Check:
         except BridgeError as error:
             self._finding = Finding(False, str(error))
         except (OSError, ValueError) as error:
-            self._finding = Finding(
-                False, f"{given} cannot be run as a Python; choose another one.", detail=repr(error)
-            )
+            sentence = f"{given} cannot be run as a Python; choose another one."
+            sentence = "The Remote command cannot be run; check it." if remote else sentence
+            self._finding = Finding(False, sentence, detail=repr(error))
         else:
             self.thread = threading.Thread(target=self._run, args=[path], name="clickfield check", daemon=True)
             self.thread.start()

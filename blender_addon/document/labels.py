@@ -1,7 +1,7 @@
 """The label document: built from the scene's property groups, checked, digested, read from and written to files.
 
-A document on disk carries ``version``, the number of its schema; one without it is of version 1, the form that
-``python -m backend label --marks`` documents. Points are in the capture's own world, except on the stream.
+A document on disk carries ``version``, the number of its schema (`protocol.migrated` leads older ones to today's).
+Points are in the capture's own world, except on the stream.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...backend.protocol import DocumentError, checked_document
-
-VERSION = 1
-MAX_FILE = 256 << 20
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # version -> step to the next version
+from ...backend import protocol
+from ...backend.protocol import DOCUMENT_VERSION, DocumentError, checked_document
 
 
 def build(group: Any, revision: int) -> dict[str, Any]:
@@ -25,12 +22,14 @@ def build(group: Any, revision: int) -> dict[str, Any]:
 
     Args:
         group: has ``labels`` (uid, name, parent, kind, thing, color) and ``marks`` (uid, label, sign, frame, u, v,
-            points with ``co``, muted, local, instance) and ``method``, as ``Scene.clickfield`` does.
+            points with ``co``, muted, local, instance), ``method`` and ``schema`` (version of the layout in which the
+            file keeps them), as ``Scene.clickfield`` does.
         revision: number that the backend's answer will carry.
 
     Raises:
         DocumentError: one sentence that names the entry at fault.
     """
+    check_size(group)
     tree = [
         {
             "uid": label.uid,
@@ -44,6 +43,25 @@ def build(group: Any, revision: int) -> dict[str, Any]:
     ]
     marks = [_mark(mark) for mark in group.marks]
     return checked_document({"revision": revision, "method": group.method, "tree": tree, "marks": marks})
+
+
+def check_size(group: Any) -> None:
+    """Refuse what a file of somebody else may hold before any of it is copied. Raises DocumentError."""
+    if group.schema > DOCUMENT_VERSION:
+        raise DocumentError("This file's labels were made by a newer Clickfield; update Clickfield to go on with them.")
+    points = sum(len(mark.points) for mark in group.marks) if len(group.marks) <= protocol.MAX_MARKS else 0
+    for count, most, what in (
+        (len(group.labels), protocol.MAX_LABELS, "labels"),
+        (len(group.marks), protocol.MAX_MARKS, "marks"),
+        (points, protocol.MAX_POINTS, "points in its marks"),
+    ):
+        if count > most:
+            raise DocumentError(f"This scene has {count:,} {what}; {most:,} is the most.")
+
+
+def sign(group: Any) -> None:
+    """Note the layout in which a scene's labels are kept, unless a newer one is noted."""
+    group.schema = max(group.schema, DOCUMENT_VERSION)
 
 
 def _mark(mark: Any) -> dict[str, Any]:
@@ -78,36 +96,16 @@ def in_scene(document: dict[str, Any], scene_from_world: Sequence[float]) -> dic
     return {**document, "marks": marks}
 
 
-def migrated(document: dict[str, Any]) -> dict[str, Any]:
-    """The document in today's schema. Raises DocumentError for one of a newer version."""
-    version = document.get("version", 1)
-    if type(version) is not int or not 1 <= version <= VERSION:
-        raise DocumentError(f"The label document is of version {version!r}, which this Clickfield does not know.")
-    for number in range(version, VERSION):
-        document = MIGRATIONS[number](document)
-    return document
-
-
 def load(path: Path) -> dict[str, Any]:
     """Read and check a label document. Raises DocumentError with a sentence that names the file."""
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise DocumentError(f"{path.name} is larger than {MAX_FILE >> 20} MB and is not a label document.")
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DocumentError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{path.name} is not a label document, because it is not JSON.") from error
-    if not isinstance(document, dict):
-        raise DocumentError(f"{path.name} is not a label document, because it is not a JSON object.")
-    return checked_document(migrated(document))
+    return protocol.read_document(path)
 
 
 def save(document: dict[str, Any], path: Path) -> None:
     """Write a checked document for other programs, colours as ``#rrggbb``. Raises OSError."""
     tree = [{**node, "color": hex_color(node["color"])} for node in document["tree"]]
     marks = [{k: v for k, v in mark.items() if _says(k, v)} for mark in document["marks"]]
-    said = {"version": VERSION, "method": document["method"], "tree": tree, "marks": marks}
+    said = {"version": DOCUMENT_VERSION, "method": document["method"], "tree": tree, "marks": marks}
     text = json.dumps(said, indent=1, ensure_ascii=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -6,6 +6,7 @@ every point onto the pixel where the capture's own intrinsics put it. Pixels are
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -131,6 +132,8 @@ def show_picture(scene: bpy.types.Scene, camera: bpy.types.Object) -> str | None
         None, or one sentence that says why there is no picture.
     """
     own, data = camera.clickfield, camera.data
+    if min(own.width, own.height) < 1 or not 0 < min(own.fx, own.fy) <= max(own.fx, own.fy) < math.inf:
+        return "This keyframe's camera has no lens any more; import the capture again."
     set_resolution(scene, camera)
     problem = None
     if not any(entry.image for entry in data.background_images):
@@ -140,6 +143,11 @@ def show_picture(scene: bpy.types.Scene, camera: bpy.types.Object) -> str | None
     for far in others[PICTURES_IN_MEMORY - 1 :]:
         drop_picture(far)
     return problem
+
+
+def lies_elsewhere(camera: bpy.types.Object) -> bool:
+    """Whether a keyframe's picture is on another computer, which would be asked for it, and waited for."""
+    return camera.clickfield.image_path.startswith("\\\\")
 
 
 def _load(data: bpy.types.Camera, path: str) -> str | None:

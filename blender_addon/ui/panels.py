@@ -4,6 +4,8 @@ import textwrap
 
 import bpy
 
+from .. import preferences
+
 STARTABLE = ("Stopped", "Failed")
 
 
@@ -91,11 +93,12 @@ class CLICKFIELD_PT_backend(bpy.types.Panel, ClickfieldPanel):
             text = "Restart" if window.state == "Failed" else "Start"
             row.operator("clickfield.start_backend", text=text, icon="PLAY")
         else:
-            row.operator("clickfield.stop_backend", icon="SNAP_FACE")
-            row.operator("clickfield.restart_backend", icon="FILE_REFRESH")
+            row.operator("clickfield.release_memory", icon="SNAP_FACE")
+            row.operator("clickfield.restart_backend", text="", icon="FILE_REFRESH")
         if window.state == "Failed":
             row.operator("clickfield.show_log", icon="TEXT")
             row.operator("clickfield.test_backend", icon="CHECKMARK")
+        layout.prop(preferences.get(), "release_before_render")
 
 
 CLASSES = (

@@ -17,7 +17,9 @@ def scene(**changes):
     on_surface = Group(
         uid=2, label=7, sign=-1, frame="", u=0.0, v=0.0, points=[place], muted=False, local=False, instance=0
     )
-    return Group(**({"labels": [wall, sofa], "marks": [in_frame, on_surface], "method": "combined"} | changes))
+    return Group(
+        **({"labels": [wall, sofa], "marks": [in_frame, on_surface], "method": "combined", "schema": 1} | changes)
+    )
 
 
 def test_document_says_what_the_groups_say():
@@ -113,8 +115,9 @@ def test_document_without_version_is_the_documented_form(tmp_path):
     [
         ("{", "not JSON"),
         ("[]", "not a JSON object"),
-        ('{"version": 2, "tree": []}', "of version 2, which this Clickfield does not know"),
-        ('{"version": true, "tree": []}', "does not know"),
+        ('{"version": 4, "tree": []}', "of version 4, newer than this Clickfield"),
+        ('{"version": true, "tree": []}', "not a whole number"),
+        ('{"version": 0, "tree": []}', "not a whole number"),
         ('{"marks": []}', "no list called 'tree'"),
         ("[" * 100_000, "not JSON"),
     ],

@@ -133,7 +133,8 @@ def test_a_tree_file_leaves_marks_out(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({"tree": [{"uid": 1, "name": "a\x1b[2J"}]}, "name that cannot be shown"),
+        ({"tree": [{"uid": 1, "name": "a\x1b[2J"}]}, "no name of 1 to 256 letters on one line"),
+        ({"tree": [{"uid": 1, "name": "a\u202eb"}]}, "name that cannot be shown"),
         ({"tree": [{"uid": n, "name": "n", "parent": n - 1} for n in range(1, 40)]}, "more than 32 levels"),
         ({"tree": [{"uid": 1, "name": "a", "parent": 2}, {"uid": 2, "name": "b", "parent": 1}]}, "own ancestor"),
         ({"version": 99, "tree": []}, "of version 99"),

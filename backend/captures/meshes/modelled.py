@@ -178,7 +178,7 @@ class _Beside(trimesh.resolvers.Resolver):
                 raise ValueError(plain)
             if place.suffix.lower() in images.SUFFIXES:
                 return self._picture(place)
-            if place.stat().st_size > MAX_BESIDE:
+            if not place.is_file() or place.stat().st_size > MAX_BESIDE:
                 raise ValueError(plain)
             return place.read_bytes()
         except OSError as error:

@@ -143,6 +143,8 @@ def scanned_arrays(
 
 
 def _reader(path: Path) -> _Reader | None:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        return None
     ending = path.suffix.lower()
     # The one that the ending promises first, then by content alone.
     ordered = sorted(READERS, key=lambda reader: ending not in reader.endings)
