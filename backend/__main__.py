@@ -1,8 +1,9 @@
-"""The commands of the backend: ``python -m backend serve | doctor | inspect | convert | label | dataset |
-simulate``.
+"""The commands of the backend: ``python -m backend serve | doctor | inspect | convert | label | batch |
+dataset | simulate``.
 
 Exit codes: 0 done, 1 unexpected error or a doctor that found something missing, 2 an error that the person can mend
-(one sentence on stderr), 3 the server could not start, 4 rubbish on the server's stream, 130 cancelled.
+(one sentence on stderr), 3 the server could not start, 4 rubbish on the server's stream, 5 some scenes of a
+batch failed, 6 whoever started a scene of a batch has died, 130 cancelled.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from . import devices
+from . import budget, devices
 from .console import ProgressBar
 from .errors import Cancelled, UserError
 
-EXIT_UNEXPECTED, EXIT_USER_ERROR, EXIT_CANCELLED = 1, 2, 130
+BUDGETS = ("memory", "gpu_memory", "cache_size", "unpacked_size")
+NOT_OF_JOBS = ("command", "run", *BUDGETS)  # arguments that a job does not see
+EXIT_UNEXPECTED, EXIT_USER_ERROR, EXIT_SOME_FAILED, EXIT_CANCELLED = 1, 2, 5, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,9 +36,12 @@ def parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="answer a Blender on stdin and stdout")
     _add_device(serve)
+    _add_budget(serve)
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help="say as JSON what is installed and which devices work")
+    _add_device(doctor)  # what may stand behind serve may stand here too, so that a remote command can be tested
+    _add_budget(doctor)
     doctor.set_defaults(run=_doctor)
 
     inspect = commands.add_parser("inspect", help="say what a capture holds")
@@ -61,9 +67,11 @@ def parser() -> argparse.ArgumentParser:
     label.add_argument("--seconds", type=_positive, help="longest training of the field; default: to its end")
     _add_held_out(label, "frames that are labelled but not fused")
     _add_device(label)
+    _add_budget(label)
     _add_reading(label)
     label.set_defaults(run=_label)
 
+    _add_batch(commands)
     _add_dataset(commands)
     simulate = commands.add_parser("simulate", help="measure labels per click with a simulated user")
     simulate.add_argument("capture", type=Path, help="a capture; with --object a labelled mesh (.npz or .ply)")
@@ -80,6 +88,28 @@ def parser() -> argparse.ArgumentParser:
     _add_reading(simulate)
     simulate.set_defaults(run=_simulate)
     return top
+
+
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    batch = commands.add_parser("batch", help="label many captures, one process and one GPU for each; restartable")
+    batch.add_argument("captures", type=Path, nargs="+")
+    batch.add_argument("--marks", type=Path, required=True, help="label document for all, or a folder of NAME.json")
+    batch.add_argument("--out", type=Path, required=True, help="folder; every capture gets a folder in it")
+    batch.add_argument("--cluster", default="local", choices=["local", "slurm"])
+    batch.add_argument("--gpus", default="all", help="all, none, or numbers with commas (all)")
+    batch.add_argument("--jobs", type=_count, help="scenes at a time; default: one for each GPU, or one")
+    batch.add_argument("--sbatch", default="", help="more options for Slurm, for example '--partition=gpu --time=60'")
+    batch.add_argument("--seconds", type=_positive, help="longest training of the field; default: to its end")
+    _add_device(batch)
+    _add_budget(batch)
+    _add_reading(batch)
+    batch.set_defaults(run=_batch)
+    scene = commands.add_parser("batch-scene", help="one scene of a batch, as batch itself runs it")
+    scene.add_argument("plan", type=Path)
+    scene.add_argument("number", type=int)
+    scene.add_argument("--with-parent", action="store_true", help="end when the standard input does")
+    _add_budget(scene)
+    scene.set_defaults(run=_batch_scene)
 
 
 def _add_dataset(commands: argparse._SubParsersAction) -> None:
@@ -100,6 +130,13 @@ def _add_held_out(command: argparse.ArgumentParser, text: str) -> None:
 
 def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def _add_budget(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--memory", type=float, default=0.0, help="GB that may be taken; 0: by the machine (0)")
+    command.add_argument("--gpu-memory", type=float, default=0.0, help="GB of a CUDA device; 0: all that is free (0)")
+    command.add_argument("--cache-size", type=_positive, default=4.0, help="GB of results that are kept on disk (4)")
+    command.add_argument("--unpacked-size", type=_positive, default=32.0, help="GB of unpacked captures (32)")
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
@@ -141,6 +178,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     def workspace(emit: server.Emit) -> server.Workspace:
         from .service import Service
 
+        budget.hold()
         return Service(emit, arguments.device)
 
     code = server.serve(workspace, stdin, stdout)
@@ -192,10 +230,36 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _label(arguments: argparse.Namespace) -> int:
     from . import label_job
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "run")}
+    options = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_JOBS}
+    devices.choose(arguments.device)  # what its driver maps is not counted
+    budget.hold()
     with _progress() as progress:
         report = label_job.run(label_job.LabelJob(**options), progress)
     print(json.dumps(report, indent=1))
+    return 0
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    from . import batch_job
+
+    own = ("captures", "marks", "out", "cluster", "gpus", "jobs", "sbatch")
+    options = {name: value for name, value in vars(arguments).items() if name not in (*own, *NOT_OF_JOBS)}
+    flags = tuple(word for name in BUDGETS for word in (f"--{name.replace('_', '-')}", str(getattr(arguments, name))))
+    job = batch_job.BatchJob(**{name: getattr(arguments, name) for name in own}, options=options, flags=flags)
+    with _progress() as progress:
+        report = batch_job.run(job, progress)
+    print(batch_job.in_words(report))
+    return EXIT_SOME_FAILED if report["failed"] else 0
+
+
+def _batch_scene(arguments: argparse.Namespace) -> int:
+    from . import batch_scene
+
+    if arguments.with_parent:
+        batch_scene.end_with_parent()
+    budget.hold()
+    with _progress() as progress:
+        batch_scene.run(arguments.plan, arguments.number, progress)
     return 0
 
 
@@ -232,6 +296,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code."""
     arguments = parser().parse_args(argv)
     try:
+        if "memory" in arguments:
+            budget.use(budget.chosen(*(getattr(arguments, name) for name in BUDGETS)))
         return arguments.run(arguments)
     except UserError as error:
         print(error.sentence, file=sys.stderr)

@@ -25,6 +25,7 @@ from .captures.held_out import held_out_frames, without
 from .errors import UserError
 from .images import write_image
 from .workspace import Labelling, Workspace
+from .writing import write_bytes, write_json
 
 Progress = Callable[[float, str], None]
 MAX_JSON = 64 << 20
@@ -95,9 +96,10 @@ def run(job: LabelJob, progress: Progress) -> dict:
 def read_document(path: Path) -> dict:
     """A label document from a JSON file, checked. Raises UserError."""
     try:
-        return protocol.checked_document(_read_json(path))
+        return protocol.read_document(path)
     except protocol.DocumentError as error:
-        raise UserError("bad_marks", f"{path.name}: {error}") from error
+        sentence = str(error)
+        raise UserError("bad_marks", sentence if path.name in sentence else f"{path.name}: {sentence}") from error
 
 
 def in_scene(document: dict, capture: Capture) -> dict:
@@ -235,25 +237,6 @@ def write_mesh(path: Path, workspace: Workspace, labelling: Labelling, world_fro
         "end_header",
     ]
     write_bytes(path, ("\n".join(header) + "\n").encode() + vertex.tobytes() + face.tobytes())
-
-
-def write_json(path: Path, data: dict) -> None:
-    """Write JSON to a temporary name, then rename. Raises UserError."""
-    write_bytes(path, json.dumps(data, indent=1, ensure_ascii=False).encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes to a temporary name, then rename. Raises UserError."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            "cannot_write", f"{path} could not be written ({error.strerror}); free some space or choose another folder."
-        ) from error
 
 
 def peak_memory() -> int | None:

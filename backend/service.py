@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from . import dataset_job, devices, protocol, separating
+from . import budget, dataset_job, devices, protocol, separating
 from .asking import Query
 from .bare_surface import BareWorkspace, mesh_in_request
-from .captures.capture import Capture, Frame, Intrinsics
+from .captures.capture import Capture, Intrinsics
 from .captures.describe import in_words, inspect
 from .captures.detect import ImportOptions, is_bare
 from .errors import UserError
 from .finding_similar import find_similar
-from .images import write_image
 from .labelling import Labelling, Status
 from .labels.queries import MEASURES
+from .pictures import picture_file, picture_to_send
+from .remote_requests import Elsewhere
 from .store import UNPACKED, Store
 from .surface.surface import Surface
 from .workspace import Workspace
@@ -50,6 +51,7 @@ class Service:
         self._emit = emit
         self._device = device
         self._workspace: Workspace | None = None
+        self._elsewhere = Elsewhere(_store)
         self._methods: dict[str, Callable[[dict, Progress], tuple[dict, Arrays]]] = {
             "inspect": self._inspect,
             "open": self._open,
@@ -59,6 +61,7 @@ class Service:
             "ask": self._ask,
             "effects": self._effects,
             "keyframe": self._keyframe,
+            "picture": self._picture,
             "separate": self._separate,
             "views": self._views,
             "instances": self._instances,
@@ -70,10 +73,8 @@ class Service:
         self._with_arrays: dict[str, Callable[[dict, Arrays, Progress], tuple[dict, Arrays]]] = {
             "open_mesh": self._open_mesh,
             "similar": self._similar,
-            "dataset": lambda params, arrays, progress: (
-                dataset_job.answer(self._opened(), params, arrays, progress),
-                {},
-            ),
+            "dataset": self._dataset,
+            **self._elsewhere.methods,
         }
 
     def handle(self, method: str, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
@@ -86,12 +87,19 @@ class Service:
             return self._methods[method](params, progress)
         except protocol.DocumentError as error:
             raise UserError("bad_document", str(error)) from error
+        except UserError as error:
+            raise UserError(error.code, self._elsewhere.said(error.sentence), error.detail) from error
 
     def idle(self) -> bool:
         """One slice of background work; False when there is nothing left to do."""
         return self._workspace is not None and self._workspace.idle()
 
     def close(self) -> None:
+        """Forget everything."""
+        self._leave()
+        self._elsewhere.close()
+
+    def _leave(self) -> None:
         """Forget the open scene and its memory."""
         if self._workspace is not None:
             self._workspace.close()
@@ -104,38 +112,38 @@ class Service:
 
     def _inspect(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         """What a capture or a mesh holds, without opening it: the open scene stays."""
-        facts = inspect(Path(_text(params, "path")), _import_options(params), progress, _store(params).root / UNPACKED)
-        return {"facts": facts, "lines": in_words(facts)}, {}
+        path = self._elsewhere.path(params)
+        facts = inspect(path, _import_options(params), progress, _store(params).root / UNPACKED)
+        return self._elsewhere.said({"facts": facts, "lines": in_words(facts)}), {}
 
     def _open(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
-        self.close()
-        path, options = Path(_text(params, "path")), _import_options(params)
+        self._leave()
+        path, options = self._elsewhere.path(params), _import_options(params)
         started = time.perf_counter()
-        workspace, store = self._new(BareWorkspace if is_bare(path) else Workspace, params)
-        surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, store, workspace))
+        workspace = self._new(BareWorkspace if is_bare(path) else Workspace, params)
+        surface = workspace.open(path, options, progress, lambda capture: self._on_capture(capture, params, workspace))
         return self._opened_surface(workspace, surface, started)
 
     def _open_mesh(self, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
-        self.close()
+        self._leave()
         started = time.perf_counter()
         scanned = mesh_in_request(params, arrays)
-        workspace, store = self._new(BareWorkspace, params)
+        workspace = self._new(BareWorkspace, params)
         known_as = str(params.get("id") or "")
         surface = workspace.take(
-            scanned, progress, lambda capture: self._on_capture(capture, store, workspace), known_as
+            scanned, progress, lambda capture: self._on_capture(capture, params, workspace), known_as
         )
         return self._opened_surface(workspace, surface, started)
 
-    def _new(self, kind: type[Workspace], params: dict) -> tuple[Workspace, Store]:
-        store = _store(params)
-        workspace = kind(
+    def _new(self, kind: type[Workspace], params: dict) -> Workspace:
+        self._cache = _store(params)
+        return kind(
             device=params.get("device") or self._device,
-            store=store,
+            store=self._cache,
             on_status=self._on_status,
             on_labels=self._on_labels,
             on_problem=self._on_problem,
         )
-        return workspace, store
 
     def _opened_surface(self, workspace: Workspace, surface: Surface, started: float) -> tuple[dict, Arrays]:
         workspace.prepare_questions()
@@ -147,6 +155,7 @@ class Service:
             "voxel": surface.voxel,
             "seconds": {**workspace.seconds, "open": time.perf_counter() - started},
             "left_out": [{"name": one.name, "reason": one.reason} for one in workspace.unreadable],
+            "notes": budget.notes(),
         }
         return result, {
             "positions": packed(surface.vertices.astype(np.float32)),
@@ -155,11 +164,13 @@ class Service:
             "colors": packed(surface.colors.astype(np.uint8)),
         }
 
-    def _on_capture(self, capture: Capture, store: Store, workspace: Workspace) -> None:
+    def _on_capture(self, capture: Capture, params: dict, workspace: Workspace) -> None:
+        """Tell what was read. ``image`` is where Blender finds a picture; empty where it must ask for `picture`."""
+        pictures = self._elsewhere.known_pictures if params.get("remote") else picture_file
         frames = [
             {
                 "name": frame.name,
-                "image": str(_picture(capture, frame, store)),
+                "image": str(pictures(capture, frame, self._cache)),
                 "width": frame.intrinsics.width,
                 "height": frame.intrinsics.height,
                 "fx": frame.intrinsics.fx,
@@ -181,7 +192,7 @@ class Service:
             "scene_from_world": capture.scene_from_world.ravel().tolist(),
             "scale": workspace.scale,
         }
-        self._emit("capture", data, {})
+        self._emit("capture", self._elsewhere.said(data), {})
 
     def _on_status(self, status: Status) -> None:
         self._emit("status", status.as_dict(), {})
@@ -230,6 +241,12 @@ class Service:
         made = {"labels": view.labels, "confidence": _bytes(view.confidence)}
         return {}, {name: packed(array) for name, array in made.items() if name in wanted}
 
+    def _picture(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
+        workspace = self._opened()
+        path = picture_to_send(workspace.capture, workspace.frame(_text(params, "frame")), self._cache)
+        data = path.read_bytes()
+        return {"suffix": path.suffix.lower()}, {"file": ("u1", (len(data),), data)}
+
     def _separate(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         data, arrays = separating.described(self._opened().separate(separating.options_of(params), progress))
         return data, {name: packed(array) for name, array in arrays.items()}
@@ -242,6 +259,12 @@ class Service:
         workspace = self._opened()
         data, made = find_similar(workspace.capture, workspace.surface.voxel, params, arrays, progress)
         return data, {name: packed(array) for name, array in made.items()}
+
+    def _dataset(self, params: dict, arrays: Arrays, progress: Progress) -> tuple[dict, Arrays]:
+        """Write a data set: into ``folder``, or, for a Blender that cannot reach it, into one that is brought there."""
+        return self._elsewhere.brought(
+            params, lambda known: dataset_job.answer(self._opened(), known, arrays, progress)
+        ), {}
 
     def _views(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
         workspace, wanted = self._opened(), set(params.get("want") or ["labels"])
@@ -265,7 +288,7 @@ class Service:
         return {"bytes": self._opened().save()}, {}
 
     def _close(self, params: dict, progress: Progress) -> tuple[dict, Arrays]:
-        self.close()
+        self._leave()
         return {}, {}
 
 
@@ -293,16 +316,6 @@ def _answer(labelling: Labelling) -> tuple[dict, Arrays]:
 def _bytes(unit: np.ndarray) -> np.ndarray:
     """Fractions 0..1 as uint8 0..255."""
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
-
-
-def _picture(capture: Capture, frame: Frame, store: Store) -> Path:
-    """A file that shows the frame without distortion."""
-    if not frame.undistorted:
-        return frame.color_path
-    path = store.root / "pictures" / capture.fingerprint / f"{frame.name}.png"
-    if not path.exists():
-        write_image(path, frame.color())
-    return path
 
 
 def _camera(entry: dict) -> tuple[Intrinsics, np.ndarray]:

@@ -24,7 +24,7 @@ from .evaluation.own_truth import truth_of
 from .evaluation.simulation import Curve, Scene, parse_budgets, simulate
 from .evaluation.truth import load_truth
 from .evaluation.users import PROTOCOLS
-from .label_job import chosen_frames, write_json
+from .label_job import chosen_frames
 from .labels.placement import PlacedMark
 from .protocol import checked_document
 from .store import Store
@@ -34,6 +34,7 @@ from .surface.mesh import extract
 from .surface.superpoints import segment
 from .surface.surface import Superpoints, Surface
 from .workspace import Labelling, Workspace
+from .writing import write_json
 
 Progress = Callable[[float, str], None]
 ENGINES = (

@@ -15,14 +15,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from . import asking, devices, separating
+from . import asking, budget, devices, out_of_memory, separating
 from .captures.capture import Capture, Frame, Intrinsics, LeftOut
 from .captures.detect import ImportOptions, open_capture
 from .errors import Cancelled, UserError
@@ -34,6 +35,7 @@ from .labels.student import Student
 from .labels.tree import LabelTree
 from .labels.views import LabelView, keyframe_view, label_view
 from .objects.assets import Assets, LabelledScene, Options, make_assets
+from .preparing import Prepared, waited
 from .protocol import checked_document
 from .scene_cache import SceneCache
 from .store import UNPACKED, Store
@@ -41,13 +43,13 @@ from .surface.cues import Cues, gather
 from .surface.fusion import Volume, fuse
 from .surface.mesh import extract
 from .surface.superpoints import segment
-from .surface.surface import Surface
+from .surface.surface import Superpoints, Surface
 from .teaching import STEPS, MarksTeaching
 from .timing import Timed
 
 Progress = Callable[[float, str], None]
+T = TypeVar("T")
 NOTHING_SAID = checked_document({"tree": [], "marks": []})
-SETTLED_KEPT = 16  # label states remembered for undo and redo
 SLICE_SECONDS = 0.02
 
 
@@ -64,6 +66,7 @@ class Workspace:
     ):
         devices.share_cores()
         self.device = devices.choose(device)
+        budget.limit_gpu(self.device)
         self.scale = 1.0  # scene length of one metre
         self.seconds: dict[str, float] = {}
         self.unreadable: tuple[LeftOut, ...] = ()  # frames whose images turned out broken while fusing
@@ -72,10 +75,10 @@ class Workspace:
         self._store, self._on_status, self._on_labels, self._on_problem = store, on_status, on_labels, on_problem
         self._closed = threading.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prepare")
-        self._engine: Future[LabelEngine] | None = None
+        self._engine: Prepared[LabelEngine] | None = None
         self._posteriors: Posteriors | None = None
         self._keyframes: asking.Keyframes | None = None
-        self._student: Future[Student] | None = None
+        self._student: Prepared[Student] | None = None
         self._by_marks: MarksTeaching | None = None
         self._document: dict | None = None  # the last one
         self._tree: LabelTree | None = None
@@ -122,7 +125,8 @@ class Workspace:
         volume = None
         if known is None:
             with Timed(self.seconds, "fuse"):
-                volume = fuse(capture, lambda f, text: progress(0.7 * f, text), device=str(self.device))
+                fused = partial(fuse, capture, lambda f, text: progress(0.7 * f, text))
+                volume = out_of_memory.or_on_cpu(fused, self.device)
             self._without(volume.left_out)
             with Timed(self.seconds, "mesh"):
                 self.surface = extract(volume, lambda f, text: progress(0.7 + 0.3 * f, text))
@@ -132,13 +136,19 @@ class Workspace:
                 )
         else:
             self.surface = known
+        budget.current().check_vertices(len(self.surface.vertices))
         self._tell("preparing", "Preparing labels")
         self._photos = KeyframeViews(self.surface, self._every_frame)
         scene = self.capture, self.surface, self.device
         self._by_marks = MarksTeaching(*scene, self._worker.submit, self._unless_closed)
-        self._engine = self._worker.submit(self._prepare)
-        self._student = self._worker.submit(self._teachable, volume)
+        self._begin(volume)
         return self.surface
+
+    def _begin(self, volume: Volume | None) -> None:
+        self._superpoints: Superpoints | None = None
+        self._engine = Prepared(self._worker.submit, self._prepare)
+        teachable = self._teachable
+        self._student = Prepared(self._worker.submit, lambda: teachable(volume), lambda: teachable(None))
 
     def _without(self, unreadable: tuple[LeftOut, ...]) -> None:
         """Go on without the frames whose images turned out to be broken; the person is told."""
@@ -152,9 +162,10 @@ class Workspace:
         if superpoints is None:
             cues = self._cues()
             with Timed(self.seconds, "superpoints"):
-                superpoints = segment(self.surface, cues)
+                superpoints = segment(self.surface, cues, budget.current().superpoints)
             self._unless_closed()
             self._remember(lambda: self._cache.keep(self.surface, superpoints))
+        budget.current().check_superpoints(len(superpoints.sizes))
         with Timed(self.seconds, "kernel"):
             engine = LabelEngine(self.surface, superpoints)
         self._superpoints = superpoints
@@ -166,16 +177,21 @@ class Workspace:
             return gather(self.capture, self.surface, self._unless_closed)
 
     def _teachable(self, volume: Volume | None) -> Student:
-        scene = self.capture, self.surface, self._superpoints
+        if self._superpoints is None:
+            self._prepare()  # has failed, and says again why unless the cause is gone
+        stem, scene = self._cache.field_stem, (self.capture, self.surface, self._superpoints)
         with Timed(self.seconds, "pool"):
-            return Student(self._cache.field_stem, *scene, volume, self.device, self._unless_closed)
+            return out_of_memory.or_on_cpu(
+                lambda device: Student(stem, *scene, volume, device, self._unless_closed), self.device
+            )
 
-    def _remember(self, keep: Callable[[], object]) -> None:
+    def _remember(self, keep: Callable[[], T]) -> T | None:
         """A cache that cannot be written costs time at the next opening, nothing else: the person is told."""
         try:
-            keep()
+            return keep()
         except UserError as error:
             self._problems.append(error)
+            return None
 
     def _unless_closed(self, *unused: object) -> None:
         if self._closed.is_set():
@@ -210,7 +226,7 @@ class Workspace:
         return self._current
 
     def _known_posteriors(self, progress: Progress) -> Posteriors:
-        engine = self._wait(self._engine, progress, "Preparing labels")
+        engine = waited(self._engine, progress, "Preparing labels")
         if self._posteriors is None:
             self._posteriors = Posteriors(engine, self._every_frame, self.surface)
         return self._posteriors
@@ -221,18 +237,19 @@ class Workspace:
         """One short slice of background work; False when nothing is left to do."""
         if self._engine is None or self._student is None:
             return False
+        self._problems += out_of_memory.notices()
         while self._problems:
             self._on_problem(self._problems.pop(0))
         if self._keyframes is not None and not self._keyframes.done:
             return self._keyframes.step() or True
         if self._by_marks.waiting:
             return self._learn_marks()
-        if not self._student.done():
-            self._until_done(self._student, SLICE_SECONDS)
+        if not self._student.done_within(SLICE_SECONDS):
             return True
         student = self._student.result()
         if not student.geometry_done:
-            self._tell("training", "Training geometry and colour", student.steps, student.geometry_slice(SLICE_SECONDS))
+            loss = self._remember(lambda: student.geometry_slice(SLICE_SECONDS))  # keeps the field at its end
+            self._tell("training", "Training geometry and colour", student.steps, loss)
             return True
         if self._posterior is None:
             self._tell("idle", "Ready for marks" if self._current is None else "Labels are settled", student.steps)
@@ -260,7 +277,7 @@ class Workspace:
         """New labels of the last document; settled ones are remembered."""
         if found.stage == "settled":
             self._settled[content(self._document)], self._posterior = found, None
-        while len(self._settled) > SETTLED_KEPT:
+        while len(self._settled) > budget.current().states(len(self.surface.vertices)):
             self._settled.popitem(last=False)
         self._current = replace(found, warning=self._current.warning)
         self._on_labels(self._current)
@@ -285,7 +302,7 @@ class Workspace:
 
     def save(self) -> int:
         """Keep the trained field in the cache; its size in bytes, 0 while it is not settled."""
-        return self._wait(self._student, lambda f, text: None, "").save()
+        return waited(self._student, lambda f, text: None, "").save()
 
     # --- questions ---
 
@@ -371,21 +388,6 @@ class Workspace:
         return make_assets(self.labelled(), options, progress)
 
     # --- helpers ---
-
-    def _wait(self, future: Future | None, progress: Progress, text: str):
-        if future is None:
-            raise UserError("no_capture", "No capture is open in the backend; import one first.")
-        while not self._until_done(future, 0.1):
-            progress(0.0, text)
-        return future.result()
-
-    @staticmethod
-    def _until_done(future: Future, seconds: float) -> bool:
-        try:
-            future.exception(timeout=seconds)
-        except NotYet:
-            return False
-        return True
 
     def _tell(self, state: str, text: str, steps: int = 0, loss: float | None = None) -> None:
         by_marks = self._by_marks is not None and self._by_marks.waiting

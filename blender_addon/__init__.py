@@ -2,12 +2,14 @@
 
 
 def _modules():
-    from . import handlers, live, looks, preferences, properties
+    from . import handlers, installing, live, looks, preferences, properties
     from .ui import (
         ask_panel,
+        backend_section,
         keys,
         label_keys,
         label_list,
+        limits_section,
         mark_list,
         menus,
         objects_panel,
@@ -20,7 +22,22 @@ def _modules():
     )
 
     sidebar = (status, panels, label_list, label_keys, mark_list, view_panel, objects_panel, output)
-    return (properties, preferences, live, handlers, looks, *sidebar, tool, keys, menus, overlay, ask_panel)
+    return (
+        properties,
+        preferences,
+        live,
+        installing,
+        backend_section,
+        limits_section,
+        handlers,
+        looks,
+        *sidebar,
+        tool,
+        keys,
+        menus,
+        overlay,
+        ask_panel,
+    )
 
 
 def register() -> None:

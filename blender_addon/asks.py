@@ -44,6 +44,7 @@ class Requests:
         self.waiting: deque[Ask] = deque()
         self._client = client
         self._sent: dict[int, Ask] = {}
+        self._logged = ""
 
     def __bool__(self) -> bool:
         """Is any waiting or on its way?"""
@@ -86,10 +87,12 @@ class Requests:
         if one is None:
             return
         if message.type == "error":
-            if message.data["detail"]:
+            if message.data["detail"] and message.data["detail"] != self._logged:  # once for many
+                self._logged = message.data["detail"]
                 logger.warning("%s: %s", message.data["sentence"], message.data["detail"])
             one.failed(message.data["code"], message.data["sentence"])
         else:
+            self._logged = ""
             one.done(message.data, as_arrays(message))
 
     def drop(self, number: int) -> None:

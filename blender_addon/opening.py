@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -38,21 +39,28 @@ class Opening:
     begun: bool = False  # something of it is in the scene
     replaced: bool = False  # another capture has made room for it
     capture: dict[str, Any] | None = None  # the backend's "capture" event
+    where: dict[str, Any] | None = None  # what another machine must be told in place of a path here
     problem: str = ""
     surface: dict[str, np.ndarray] | None = None
     _made: tuple[scans.Topology, Picker] | None = field(default=None, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
 
+    @property
+    def folder(self) -> Path:
+        """The folder or file that is opened."""
+        return Path(bpy.path.abspath(self.path))
+
     def surface_arrived(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3), and frames that were broken."""
         self.surface = arrays
         self.capture["left_out"] += data["left_out"]
+        self.capture["notes"] += data["notes"]
 
     def ask(self, device: str, cache: str, failed: Callable[[str, str], None]) -> Ask:
         """The request that opens it."""
-        params = {"device": device, "cache": cache}
+        params = {"device": device, **(self.where or {"cache": cache})}
         if self.mesh is None:
-            params |= {"path": bpy.path.abspath(self.path), "options": self.options}
+            params |= {"path": str(self.folder), "options": self.options}
             return Ask("open", params, self.surface_arrived, failed, "Opening")
         params |= {"name": self.mesh.name, "id": self.mesh.known_as, "as_is": bool(self.mesh.known_as)}
         return Ask("open_mesh", params, self.surface_arrived, failed, "Opening", self.mesh.arrays())

@@ -1,17 +1,21 @@
 """Preferences of the extension, and what follows from them: interpreter, folders, device."""
 
+import functools
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from .. import __package__ as base_package
-from .bridge import environment
+from .bridge import environment, install_folder
+from .bridge.remote_command import remote_command
 from .bridge.states import BridgeError
+from .bridge.wheels import Lock, LockError, read_lock
 
-sections = []  # functions that draw more: they get the context and the layout
+first_sections, sections = [], []  # functions that draw before and after: they get the context and the layout
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE_ITEMS = (
     ("auto", "Automatic", "The fastest device that works"),
@@ -30,6 +34,12 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clickfield"
 
 
+def _at_least_some(self, context):
+    """Below that nothing runs; 0 is automatic."""
+    if 0 < self.memory < environment.LEAST_MEMORY:
+        self.memory = environment.LEAST_MEMORY
+
+
 class ClickfieldPreferences(bpy.types.AddonPreferences):
     bl_idname = base_package
 
@@ -44,26 +54,83 @@ class ClickfieldPreferences(bpy.types.AddonPreferences):
         description="Where fused surfaces and trained fields are kept; all of it can be rebuilt. Empty for the default",
         subtype="DIR_PATH",
     )
+    folder: StringProperty(
+        name="Backend Folder",
+        description="Where Install Backend puts the backend's own Python and packages. Empty for the default",
+        subtype="DIR_PATH",
+    )
+    index: StringProperty(
+        name="Package Index",
+        description="Where Install Backend downloads from: the address of a package index, or a folder of wheels. "
+        "Empty for what pip or uv are configured for on this computer",
+    )
+
+    remote: StringProperty(
+        name="Remote",
+        description="Command that starts the backend on another machine, for example: "
+        'ssh workstation "cd clickfield && .venv/bin/python -m backend serve". Empty for a backend on this machine',
+    )
+
+    memory: FloatProperty(
+        name="Memory",
+        description="GB of main memory that the backend may take: less makes large scans coarser. 0 for automatic, "
+        "seven tenths of this machine's. Holds from the backend's next start",
+        default=0.0,
+        min=0.0,
+        soft_max=64.0,
+        precision=1,
+        step=50,
+        update=_at_least_some,
+    )
+    gpu_memory: FloatProperty(
+        name="GPU Memory",
+        description="GB of a CUDA graphics card's memory that the backend may take, so that Blender can render beside "
+        "it. 0 for all that is free. Holds from the backend's next start",
+        default=0.0,
+        min=0.0,
+        soft_max=80.0,
+        precision=1,
+        step=50,
+    )
+    release_before_render: BoolProperty(
+        name="Release before Render",
+        description="Stop the backend while Blender renders an image or animation, so that all memory is for rendering",
+        default=False,
+    )
+    cache_size: FloatProperty(
+        name="Cache Size",
+        description="GB that fused surfaces, trained fields and pictures may take; what was not used for longest goes "
+        "first. Holds from the backend's next start",
+        default=4.0,
+        min=0.1,
+        soft_max=100.0,
+        precision=1,
+        step=50,
+    )
+    unpacked_size: FloatProperty(
+        name="Unpacked Captures",
+        description="GB that captures which come in one file may take when they are unpacked; the one that was not "
+        "used for longest goes first. Holds from the backend's next start",
+        default=32.0,
+        min=1.0,
+        soft_max=500.0,
+        precision=1,
+        step=100,
+    )
 
     def draw(self, context):
         """The preferences panel."""
         layout = self.layout
         layout.use_property_split = True
+        for section in first_sections:
+            section(context, layout)
         column = layout.column()
-        column.prop(self, "interpreter", placeholder=found_interpreter() or "No Python with torch was found")
+        column.prop(self, "interpreter", placeholder=found_interpreter() or "None was found")
         column.prop(self, "device")
         column.prop(self, "cache", placeholder=str(default_cache()))
-        window = context.window_manager.clickfield
-        row = column.row(align=True)
-        row.operator("clickfield.start_backend", icon="PLAY")
-        row.operator("clickfield.stop_backend", icon="SNAP_FACE")
-        row.operator("clickfield.test_backend", icon="CHECKMARK")
-        column.label(text=f"Backend: {window.state}" + (f" on {window.device}" if window.device else ""))
-        if window.problem:
-            row = column.row()
-            row.alert = True
-            row.label(text=window.problem, icon="ERROR")
-        column.label(text=f"Log: {log_path()}")
+        column.prop(self, "folder", placeholder=str(install_folder.default_folder()))
+        column.prop(self, "index", placeholder="As pip or uv are configured")
+        column.prop(self, "remote", placeholder="None: the backend runs on this machine")
         for section in sections:
             section(context, layout)
 
@@ -75,21 +142,65 @@ def get() -> ClickfieldPreferences:
 
 def found_interpreter() -> str:
     """The interpreter that is used when none is set; empty when there is none."""
-    return str(next(iter(environment.candidates(ROOT)), ""))
+    return str(next(iter(environment.candidates(ROOT, installed().interpreter)), ""))
 
 
 def interpreter() -> Path:
     """The interpreter that shall run the backend. Raises BridgeError with a sentence when there is none."""
     given = get().interpreter.strip() or found_interpreter()
     if not given:
-        raise BridgeError("No Python with torch was found; choose one in the preferences of Clickfield.")
+        raise BridgeError("There is no backend yet; press Install Backend in the preferences of Clickfield.")
     return environment.resolved(bpy.path.abspath(given))
+
+
+def is_remote() -> bool:
+    """Shall the backend run on another machine?"""
+    return bool(get().remote.strip())
+
+
+def backend_command() -> list[str]:
+    """The command that starts the backend, here or on another machine. Raises BridgeError."""
+    if is_remote():
+        return remote_command(get().remote)
+    return environment.backend_command(interpreter(), environment.Budgets.of(get()))
+
+
+@functools.cache
+def lock() -> Lock:
+    """The list of the backend's packages. Raises LockError."""
+    return read_lock(ROOT / "assets" / "backend.lock")
+
+
+def backend_folder() -> Path:
+    """The folder of the backend's own environment."""
+    given = get().folder.strip()
+    return Path(bpy.path.abspath(given)) if given else install_folder.default_folder()
+
+
+def package_index() -> str:
+    """The index that the person named: an address, the path of a folder, or ""."""
+    given = get().index.strip()
+    return given if not given or "://" in given else bpy.path.abspath(given)
+
+
+def installed() -> install_folder.Installed:
+    """What is in that folder."""
+    try:
+        return install_folder.installed(backend_folder(), lock().digest)
+    except LockError as error:
+        return install_folder.Installed("broken", str(error), None, {})
 
 
 def cache_folder() -> Path:
     """The folder for fused surfaces and fields."""
     given = get().cache.strip()
     return Path(bpy.path.abspath(given)) if given else default_cache()
+
+
+def version() -> str:
+    """The version of the extension, from its manifest."""
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
+    return str(manifest["version"])
 
 
 def log_path() -> Path:

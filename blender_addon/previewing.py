@@ -19,6 +19,7 @@ from .bridge.client import BackendClient
 from .bridge.states import State
 
 LOOKING = "Looking..."
+ABROAD = "The backend is on another machine: what this is will be told after Import, when it has been sent."
 REST = 0.3  # seconds that a choice must stand before the backend is asked: arrow keys pass over many files
 
 
@@ -66,7 +67,9 @@ class Preview:
         now = self._choice
         if now is None or now.answered:
             return
-        if client.state is State.FAILED:
+        if preferences.is_remote():
+            self._answered(now, [ABROAD], False)
+        elif client.state is State.FAILED:
             self.failed(client.reason)
         elif now.request or not free or client.state not in (State.READY, State.BUSY):
             return

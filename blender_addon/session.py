@@ -12,9 +12,8 @@ from typing import Any
 import bpy
 
 from ..backend.protocol import Array
-from . import asking, canvas, opening, preferences, previewing, viewing, window
+from . import asking, canvas, opening, preferences, previewing, remote, viewing, window
 from .asks import Arrays, Ask, Requests, as_arrays
-from .bridge import environment
 from .bridge.client import BackendClient, Message
 from .bridge.states import BridgeError, State
 from .document.labels import DocumentError
@@ -42,6 +41,7 @@ class Session:
         self.asking = asking.Asking(self._ask_question)
         self._requests = Requests(self.client)
         self.preview = previewing.Preview(self._requests)
+        self.elsewhere = remote.Elsewhere(self._requests, self.ask)
         self._sender = Sender()
         self._inbox: deque[Message] = deque()
         self._jobs: deque[Iterator[object]] = deque()
@@ -52,18 +52,18 @@ class Session:
 
     def start(self) -> None:
         """Start the backend, and open the scene's capture in it. Raises BridgeError when it cannot be tried."""
-        python = preferences.interpreter()
+        command = self.elsewhere.command()
         window.clear_problem()
         window.stopped("")
-        self.client.start(environment.backend_command(python), preferences.ROOT, preferences.log_path())
+        self.client.start(command, preferences.ROOT, preferences.log_path())
         self.opened = ""
         if self.opening is None and current_scene().clickfield.capture_id:
             self.reopen()
         if self.opening is not None:
             self.opening.tried = True
 
-    def stop(self) -> None:
-        """End the backend; the next edit of the labels starts it again."""
+    def stop(self, why: str = "You stopped the backend; the next edit of the labels starts it again") -> None:
+        """End the backend; the next edit of the labels starts it again. The status line says ``why``."""
         self._restart = False
         self._give_up()
         self.preview.forget()
@@ -72,7 +72,7 @@ class Session:
         self._sender.look(current_scene(), False)
         self.opened = ""
         self.client.stop()
-        window.stopped("You stopped the backend; the next edit of the labels starts it again")
+        window.stopped(why)
 
     def restart(self) -> None:
         """End the backend if it runs, start it, and rebuild everything from the document."""
@@ -103,6 +103,7 @@ class Session:
         number = window.state().request
         if number:
             self.client.cancel(number)
+        self.elsewhere.stop()
         self._requests.fail_waiting("cancelled", "Cancelled.")
         if self.opening is not None:
             self._opening_failed("cancelled", "Cancelled.")
@@ -168,6 +169,7 @@ class Session:
             self._backend_failed()
         self._drive(scene)
         self.preview.step(self.client, self.opening is None)
+        self.elsewhere.step()
         problem = self.canvas.step(began + PAINT_SLICE)
         if problem:
             window.tell(problem)
@@ -183,7 +185,7 @@ class Session:
         elif state not in (State.READY, State.BUSY):
             return
         elif self.opening is not None:
-            if not self.opening.request:
+            if not self.opening.request and self.elsewhere.ready(self.opening, self._opening_failed):
                 self.opening.request = self._requests.send(self._open_ask())
         elif scene.clickfield.capture_id != self.opened:
             if self._requests.waiting or self._pending_change():
@@ -224,8 +226,7 @@ class Session:
             self._requests.fail_waiting("no_capture", "The labelled mesh was deleted; undo that, or label another.")
 
     def _open_ask(self) -> Ask:
-        cache = str(preferences.cache_folder())
-        return self.opening.ask(preferences.get().device, cache, self._opening_failed)
+        return self.elsewhere.open_ask(self.opening, self._opening_failed)
 
     def _handle(self, message: Message) -> None:
         if message.type == "event":
@@ -235,7 +236,7 @@ class Session:
 
     def _event(self, message: Message) -> None:
         if message.name == "capture" and self.opening is not None and self.opening.request == message.id:
-            self.opening.capture = message.data
+            self.opening.capture = self.elsewhere.at_home(message.data, self.opening)
             self._jobs.append(self._build())
         elif message.name == "labels":
             self._labelled(message.data, as_arrays(message))

@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import window
+from . import remote, window
 from .canvas import Canvas, look_of
 from .lookup import scene_by_uid
 from .scene import cameras
@@ -48,6 +48,7 @@ class Viewer:
         self._keyframes: OrderedDict[str, KeyframeLabels] = OrderedDict()
         self._asked: dict[str, object] = {}  # what was asked for last, answered or not, by method
         self._sent: dict[str, float] = {}  # when, for what is under way
+        self._held: set[str] = set()  # captures that the backend has opened for the person
 
     def forget(self) -> None:
         """Another file: nothing of what is kept belongs to it."""
@@ -65,8 +66,11 @@ class Viewer:
         """
         if bpy.app.is_job_running("RENDER"):
             return
-        self._watch_camera(scene)
         own = scene.clickfield
+        if current and own.capture_id not in self._held:
+            self._held.add(own.capture_id)
+            self.look_again()
+        self._watch_camera(scene, current)
         scan = scans.find_scan(scene, own.capture_id) if own.capture_id else None
         if scan is None:
             return
@@ -84,15 +88,29 @@ class Viewer:
         """The newest labels of a keyframe that have come, perhaps of a document before."""
         return self._keyframes.get(frame)
 
-    def _watch_camera(self, scene: bpy.types.Scene) -> None:
+    def _watch_camera(self, scene: bpy.types.Scene, current: bool) -> None:
         camera = scene.camera
         uid = camera.session_uid if camera is not None and camera.clickfield.role == "CAMERA" else 0
         if uid == self._viewed:
             return
+        if uid and remote.wants_picture(camera.clickfield.image_path):
+            if current:  # the camera is looked at again when it has come
+                self._want_picture(camera.clickfield.frame, camera.clickfield.image_path)
+            return
         self._viewed = uid
+        if uid and cameras.lies_elsewhere(camera) and scene.clickfield.capture_id not in self._held:
+            return  # a file may name any computer: none is asked before the person has opened the capture
         problem = cameras.show_picture(scene, camera) if uid else None
         if problem:
             window.tell(problem, locate=True)
+
+    def _want_picture(self, frame: str, place: str) -> None:
+        def done(data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+            problem = remote.keep_picture(place, arrays["file"].tobytes())
+            if problem:
+                window.tell(problem)
+
+        self._request("picture", {"frame": frame}, place, done)
 
     def _want_uncertainty(self, scene: bpy.types.Scene) -> None:
         own = scene.clickfield

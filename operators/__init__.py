@@ -9,10 +9,12 @@ def _modules():
         dataset,
         export,
         import_capture,
+        install,
         instances,
         label_mesh,
         mark,
         mark_list,
+        memory,
         nodes,
         pointing,
         render,
@@ -33,6 +35,8 @@ def _modules():
     marking = (mark, stroke, pointing, mark_list, ask)
     return (
         backend,
+        install,
+        memory,
         import_capture,
         label_mesh,
         *of_the_tree,

@@ -66,7 +66,7 @@ class CLICKFIELD_OT_test_backend(bpy.types.Operator):
 
     def invoke(self, context, event):
         """Check in a thread; Blender stays usable."""
-        self._check = Check(self._given(), preferences.ROOT)
+        self._check = self._begun()
         self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
@@ -88,14 +88,15 @@ class CLICKFIELD_OT_test_backend(bpy.types.Operator):
 
     def execute(self, context):
         """For scripts: check and wait."""
-        check = Check(self._given(), preferences.ROOT)
+        check = self._begun()
         if check.thread is not None:
             check.thread.join()
         return self._tell(check.poll())
 
-    def _given(self) -> str:
+    def _begun(self) -> Check:
         given = preferences.get().interpreter.strip()
-        return bpy.path.abspath(given) if given else preferences.found_interpreter()
+        given = bpy.path.abspath(given) if given else preferences.found_interpreter()
+        return Check(given, preferences.ROOT, remote=preferences.get().remote.strip())
 
     def _tell(self, finding):
         if finding.ok:

@@ -75,17 +75,17 @@ class CLICKFIELD_OT_export_data_set(bpy.types.Operator):
             return {"CANCELLED"}
         name = library.file_stem(self.name or f"{scene.clickfield.capture_name} data set")
         folder = Path(bpy.path.abspath(self.directory)) / name
-        params |= {"folder": str(folder), "formats": sorted(self.formats)}
+        params["formats"] = sorted(self.formats)
         window.clear_problem()
         scene_uid = scene.session_uid
 
-        def done(data, answered):
+        def done(data):
             asked = scene_by_uid(scene_uid)
             if asked is not None:
                 data_set.keep_report(asked, str(folder), data)
             window.redraw()
 
-        live.session().ask("dataset", params, done, text="Writing the data set", arrays=arrays)
+        live.session().elsewhere.data_set(params, arrays, folder, done)
         return {"FINISHED"}
 
     def _request(self, scene):

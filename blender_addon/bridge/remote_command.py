@@ -1,0 +1,31 @@
+"""The command that starts a backend on another machine, as a person writes it. No bpy."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+from .states import BridgeError
+
+
+def remote_command(text: str) -> list[str]:
+    """The arguments of a command line such as ``ssh host "cd clickfield && python -m backend serve"``.
+
+    No shell of this machine sees it. On Windows a backslash is a backslash. Raises BridgeError.
+    """
+    try:
+        words = shlex.split(text.replace("\\", "\\\\") if os.name == "nt" else text)
+    except ValueError as error:
+        raise BridgeError(f"The Remote command in the preferences cannot be read ({error}); check it.") from error
+    if not words:
+        raise BridgeError("The Remote command in the preferences is empty; write one, or clear it.")
+    return words
+
+
+def doctor_of(text: str) -> list[str]:
+    """The command that lets the same backend check itself. Raises BridgeError when it cannot be told."""
+    doctor = re.sub(r"\bserve\b(?!.*\bserve\b)", "doctor", text)
+    if doctor == text:
+        raise BridgeError("The Remote command in the preferences does not run 'backend serve', so it cannot be tested.")
+    return remote_command(doctor)
