@@ -82,14 +82,14 @@ def test_a_person_labels_the_sample(blender, truth, shots):
     until(blender, lambda: any(library.glob("*.blend")))
     catalogues = (library / "blender_assets.cats.txt").read_text(encoding="utf-8")
     assert "Furniture/Chair" in catalogues and "Decor/Plant" in catalogues
-    blender.run(f"bpy.ops.clickfield.export_assets(directory={str(files)!r}, levels=True)")
-    until(blender, lambda: len([*files.rglob("*.glb")]) > 1)
     blender.move(*blender.run("result = at_3d((2.1, -1.4, 0.7))"))
-    blender.key("Escape")
+    blender.run(f"bpy.ops.clickfield.export_assets(directory={str(files)!r}, levels=True)")
+    blender.key("Escape")  # at once: the other Blender has begun, and cannot have written all of it
+    running = "result = [one.bl_idname for one in bpy.context.window_manager.windows[0].modal_operators]"
+    until(blender, lambda: "CLICKFIELD_OT_export_assets" not in blender.run(running))
     blender.shot(shots / "4 exported.png")
-    blender.settle()
     written = [path for path in files.rglob("*") if path.is_file()]
-    assert 2 <= len(written) < state["objects"] and all(path.read_bytes()[:4] == b"glTF" for path in written)
+    assert len(written) < state["objects"] and all(path.read_bytes()[:4] == b"glTF" for path in written)
     assert not [*files.rglob(".clickfield*")]
 
     # the two chairs are one model
