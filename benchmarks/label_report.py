@@ -201,7 +201,7 @@ def _objects(runs: dict[str, dict]) -> list[str]:
     found: dict[str, list[dict]] = {}
     for key, run in runs.items():
         if " object:" in key and run.get("summary"):
-            found.setdefault(key.split("object:")[1], []).append(run)
+            found.setdefault(key.split("object:")[1].split()[0], []).append(run)
     if not found:
         return []
     names = [f"IoU@{k}" for k in REPORTED] + [f"NOC@{q}" for q in REACHED]

@@ -18,7 +18,7 @@ from ...backend import protocol
 from .child import Child, Ended, clean_environment
 from .states import MOVES, BridgeError, State, exit_sentence, last_lines
 
-START_DEADLINE = 60.0  # seconds until hello; the first import of torch on a cold disk is slow
+START_DEADLINE = 120.0  # seconds until hello; a first import of torch, with a virus scanner watching, is slow
 STOP_DEADLINE = 6.0  # seconds after which a backend that is asked, told and killed counts as unkillable
 REQUEST_DEADLINE = 60.0  # seconds of silence while a request is being worked on
 RESTART_PAUSE = 5.0  # seconds between a start and the next automatic one
