@@ -37,5 +37,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
-        sentence = f"{out} could not be written ({error.strerror or error}); free some space or choose another folder."
+        why = error.strerror or error
+        if isinstance(error.filename, str) and not Path(error.filename).is_relative_to(out.parent):  # what goes into it
+            sentence = f"The file {error.filename} cannot be read ({why}); bring it back and try again."
+            raise UserError("unreadable", sentence, repr(error)) from error
+        sentence = f"The folder {out} could not be written ({why}); free some space or choose another folder."
         raise UserError("cannot_write", sentence, repr(error)) from error

@@ -13,6 +13,7 @@ from backend.captures.detect import ImportOptions, open_capture
 from backend.datasets.masks import box_of, polygons, run_lengths
 from backend.errors import Cancelled, UserError
 from backend.evaluation.truth import load_truth
+from backend.new_folder import new_folder
 from backend.service import Service, packed
 from tests import rooms
 
@@ -274,3 +275,13 @@ def test_label_maps_of_a_folder_become_a_data_set(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == done
     assert main([*command[:-3], "--out", str(tmp_path / "other"), "--formats", "ply"]) == 2
     assert "ply" in capsys.readouterr().err
+
+
+def test_a_missing_source_is_not_blamed_on_the_new_folder(tmp_path):
+    out, missing = tmp_path / "results" / "set", tmp_path / "capture" / "000000.png"
+    with pytest.raises(UserError, match=r"^The file .*000000\.png cannot be read") as told, new_folder(out) as made:
+        (made / "half.txt").write_text("half")
+        missing.read_bytes()
+    assert told.value.code == "unreadable" and not list(out.parent.iterdir())
+    with pytest.raises(UserError, match=r"^The folder .*set could not be written"), new_folder(out) as made:
+        (made / "absent" / "file.txt").write_text("nowhere")
