@@ -22,6 +22,7 @@ from . import protocol
 from .captures.capture import Capture, Frame, Intrinsics
 from .captures.detect import ImportOptions, open_capture
 from .captures.held_out import held_out_frames, without
+from .datasets.cloud import ply, vertex_columns
 from .errors import UserError
 from .images import write_image
 from .workspace import Labelling, Workspace
@@ -220,23 +221,9 @@ def write_mesh(path: Path, workspace: Workspace, labelling: Labelling, world_fro
     """The labelled scan as binary PLY: vertices with colour, `label` (ushort) and `confidence` (float)."""
     surface = workspace.surface
     points = surface.vertices @ world_from_scene[:3, :3].T + world_from_scene[:3, 3]
-    vertex = np.empty(len(points), [("p", "<f4", 3), ("c", "u1", 3), ("l", "<u2"), ("s", "<f4")])
-    vertex["p"], vertex["c"], vertex["l"], vertex["s"] = points, surface.colors, labelling.labels, labelling.confidence
-    face = np.empty(len(surface.faces), [("n", "u1"), ("v", "<i4", 3)])
-    face["n"], face["v"] = 3, surface.faces
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(vertex)}",
-        *(f"property float {axis}" for axis in "xyz"),
-        *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
-        "property ushort label",
-        "property float confidence",
-        f"element face {len(face)}",
-        "property list uchar int vertex_indices",
-        "end_header",
-    ]
-    write_bytes(path, ("\n".join(header) + "\n").encode() + vertex.tobytes() + face.tobytes())
+    columns = vertex_columns(points, surface.colors)
+    columns |= {"label": labelling.labels.astype("<u2"), "confidence": labelling.confidence.astype("<f4")}
+    write_bytes(path, ply(columns, surface.faces))
 
 
 def peak_memory() -> int | None:

@@ -9,6 +9,7 @@ from ..blender_addon import live, window
 from ..blender_addon.lookup import scene_by_uid
 from ..blender_addon.scene import data_set, library, objects, passes
 from ..blender_addon.scene.scan import find_scan
+from .separate import is_labelled
 
 FORMATS = (
     ("coco", "COCO", "Panoptic pictures, instances as run lengths and as polygons", 1),
@@ -21,15 +22,6 @@ FRAMES = (
     ("SELECTED", "Selected Cameras", "Keyframes whose cameras are selected"),
     ("RENDERS", "Renders", "A folder that Render Labels has made"),
 )
-
-
-def _is_labelled(cls, context):
-    own = context.scene.clickfield
-    if not own.capture_id:
-        cls.poll_message_set("Import a capture first")
-    elif not own.marks:
-        cls.poll_message_set("Mark something first")
-    return bool(own.capture_id and own.marks)
 
 
 class CLICKFIELD_OT_export_data_set(bpy.types.Operator):
@@ -50,7 +42,7 @@ class CLICKFIELD_OT_export_data_set(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return _is_labelled(cls, context)
+        return is_labelled(cls, context)
 
     def invoke(self, context, event):
         context.window_manager.fileselect_add(self)
@@ -118,7 +110,7 @@ class CLICKFIELD_OT_number_instances(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return _is_labelled(cls, context)
+        return is_labelled(cls, context)
 
     def execute(self, context):
         scene = context.scene

@@ -2,12 +2,12 @@
 
 import bpy
 import numpy as np
-from bpy.props import EnumProperty, IntProperty
 
 from ..backend.protocol import MAX_UID
 from ..blender_addon import hovering, live
 from ..blender_addon.scene import claims, collections, objects, scan, showing
 from ..blender_addon.scene.cameras import matrix_from_rows
+from .label_choice import LabelChoice
 from .mark import give_mark
 from .tree import choose, find_label
 
@@ -151,38 +151,21 @@ class CLICKFIELD_OT_split_instance(bpy.types.Operator):
         return {"FINISHED"}
 
 
-_items = []  # Blender keeps no reference to the strings of a dynamic enumeration
-
-
-def _label_items(self, context):
-    _items[:] = [(str(label.uid), label.name, "") for label in context.scene.clickfield.labels if label.kind == "class"]
-    return _items
-
-
-class CLICKFIELD_OT_assign_objects(bpy.types.Operator, ObjectsOperator):
+class CLICKFIELD_OT_assign_objects(LabelChoice, ObjectsOperator, bpy.types.Operator):
     """Give the selected objects to another label. Marks on them follow; an object without any gets one.
     Separate again to see what that teaches"""
 
     bl_idname = "clickfield.assign_objects"
     bl_label = "Assign to Label"
-    bl_property = "choice"
-
-    label: IntProperty(name="Label", description="Uid of the label; 0 means the one that is chosen", default=0, min=0)
-    choice: EnumProperty(name="Label", items=_label_items)
-
-    def invoke(self, context, event):
-        """Search by name."""
-        context.window_manager.invoke_search_popup(self)
-        return {"RUNNING_MODAL"}
+    classes_only = True
 
     def execute(self, context):
         """Give them to the label."""
         scene, own = context.scene, context.scene.clickfield
-        uid = self.label or int(self.choice or 0)
-        label = find_label(own, uid) if uid else None
+        label = self.chosen_label(context)
         if label is None:
-            self.report({"ERROR"}, f"There is no label with the id {uid} in this scene.")
             return {"CANCELLED"}
+        uid = label.uid
         items = [item for item in chosen_objects(context) if item.clickfield.label != uid]
         rows = self.rows_on(context, items)
         root = collections.results_collection(scene, own.capture_id)

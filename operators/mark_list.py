@@ -6,6 +6,7 @@ from bpy.props import EnumProperty, IntProperty
 from ..blender_addon import live
 from ..blender_addon.scene import cameras
 from ..blender_addon.scene.places import look_at, place_of
+from .label_choice import LabelChoice
 
 
 def chosen_rows(own, uid):
@@ -138,37 +139,19 @@ class CLICKFIELD_OT_flip_marks(bpy.types.Operator, MarksOperator):
         return {"FINISHED"} if rows else {"CANCELLED"}
 
 
-_items = []  # Blender keeps no reference to the strings of a dynamic enumeration
-
-
-def _label_items(self, context):
-    _items[:] = [(str(label.uid), label.name, "") for label in context.scene.clickfield.labels]
-    return _items
-
-
-class CLICKFIELD_OT_retype_marks(bpy.types.Operator, MarksOperator):
+class CLICKFIELD_OT_retype_marks(LabelChoice, MarksOperator, bpy.types.Operator):
     bl_idname = "clickfield.retype_marks"
     bl_label = "Give Another Label"
     bl_description = "Give the marks to another label"
-    bl_property = "choice"
-
-    label: IntProperty(name="Label", description="Uid of the label; 0 means the one that is chosen", default=0, min=0)
-    choice: EnumProperty(name="Label", items=_label_items)
-
-    def invoke(self, context, event):
-        """Search by name."""
-        context.window_manager.invoke_search_popup(self)
-        return {"RUNNING_MODAL"}
 
     def execute(self, context):
         """Give them to the label."""
         own, rows = context.scene.clickfield, self.rows(context)
-        label = self.label or int(self.choice or 0)
-        if label not in {other.uid for other in own.labels}:
-            self.report({"ERROR"}, f"There is no label with the id {label} in this scene.")
+        label = self.chosen_label(context)
+        if label is None:
             return {"CANCELLED"}
         for row in rows:
-            own.marks[row].label, own.marks[row].instance = label, 0  # numbers count within a label
+            own.marks[row].label, own.marks[row].instance = label.uid, 0  # numbers count within a label
         own.revision += bool(rows)
         return {"FINISHED"} if rows else {"CANCELLED"}
 

@@ -10,6 +10,16 @@ from ..blender_addon.scene.scan import select_points
 from ..blender_addon.ui.objects_panel import draw_options
 
 
+def is_labelled(operator, context):
+    """For polls: is there a capture, and a mark on it?"""
+    own = context.scene.clickfield
+    if not own.capture_id:
+        operator.poll_message_set("Import a capture first")
+    elif not own.marks:
+        operator.poll_message_set("Mark something first")
+    return bool(own.capture_id and own.marks)
+
+
 def may_use_objects(operator, context):
     """For polls: was the scan separated?"""
     own = context.scene.clickfield
@@ -29,12 +39,7 @@ class CLICKFIELD_OT_separate(bpy.types.Operator, separation.SeparationOptions):
 
     @classmethod
     def poll(cls, context):
-        own = context.scene.clickfield
-        if not own.capture_id:
-            cls.poll_message_set("Import a capture first")
-        elif not own.marks:
-            cls.poll_message_set("Mark something first")
-        return bool(own.capture_id and own.marks)
+        return is_labelled(cls, context)
 
     def invoke(self, context, event):
         """Ask, beginning with the choices of the last time."""

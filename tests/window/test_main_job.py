@@ -19,17 +19,30 @@ def truth():
 
 
 def test_a_person_labels_the_sample(blender, truth, shots):
-    # open, in the scene that Blender starts with
+    import_sample(blender, truth, shots)
+    mark_everything(blender, truth, shots)
+    digest = points_are_right(blender, truth)
+    take_a_click_back(blender, truth, digest)
+    objects = separate(blender, shots)
+    save_library(blender)
+    stop_an_export(blender, shots, objects)
+    make_the_chairs_one_model(blender, shots)
+
+
+def import_sample(blender, truth, shots):
+    """Open it, in the scene that Blender starts with."""
     blender.run("bpy.ops.wm.read_homefile()")
     blender.run("bpy.data.objects.remove(bpy.data.objects['Cube'])")
     assert blender.run("result = list(bpy.ops.clickfield.import_sample())") == ["FINISHED"]
-    state = wait(blender, "vertices>20000, !importing")
+    wait(blender, "vertices>20000, !importing")
     show_everything(blender)
     blender.shot(shots / "1 imported.png")
     cameras = "result = sum(thing.clickfield.role == 'CAMERA' for thing in bpy.context.scene.objects)"
     assert blender.run(cameras) == len(truth.poses)
 
-    # mark: most things by a label document, the others by clicks
+
+def mark_everything(blender, truth, shots):
+    """Most things by a label document, the others by clicks."""
     by_click = [mark for mark in truth.marks if truth.names[mark["label"]] in CLICKED]
     others = [mark for mark in truth.marks if mark not in by_click]
     document = Path(blender.home) / "labels.json"
@@ -45,6 +58,10 @@ def test_a_person_labels_the_sample(blender, truth, shots):
     wait(blender, "up_to_date, settled")
     show_everything(blender)
     blender.shot(shots / "2 labelled.png")
+
+
+def points_are_right(blender, truth):
+    """The marks stand, and most known points around them; the digest of all labels."""
     at_marks, _ = labels_at(blender, [truth.point(mark["frame"], mark["u"], mark["v"]) for mark in truth.marks])
     assert at_marks.tolist() == [mark["label"] for mark in truth.marks]
     uids, points = truth.surface_points()
@@ -54,8 +71,11 @@ def test_a_person_labels_the_sample(blender, truth, shots):
         print(f"{truth.names[uid]:10s} {right[np.array(uids) == uid].mean():.0%}")
     print(f"{right.mean():.1%} of the known points are right after one click per class")
     assert right.mean() > 0.6
+    return digest
 
-    # take a click back
+
+def take_a_click_back(blender, truth, digest):
+    """Ctrl-Z takes back all that a wrong click taught."""
     wrong = next(mark for mark in truth.marks if truth.names[mark["label"]] == "Rug")
     ball = next(uid for uid, name in truth.names.items() if name == "Ball")
     click_on(blender, truth, wrong, ball)
@@ -66,7 +86,9 @@ def test_a_person_labels_the_sample(blender, truth, shots):
     assert blender.run(STATE)["marks"] == len(truth.marks)
     assert labels_at(blender, [])[1] == digest
 
-    # separate and save
+
+def separate(blender, shots):
+    """The objects alone are shown; how many there are."""
     assert blender.run("result = list(bpy.ops.clickfield.separate())") == ["FINISHED"]
     state = wait(blender, "objects>8, !busy, !waiting")
     show_everything(blender)
@@ -75,13 +97,21 @@ def test_a_person_labels_the_sample(blender, truth, shots):
     shown = "from bl_ext.user_default.clickfield.blender_addon.scene import showing\n"
     shown += "result = sorted(showing.shown(bpy.context.scene, bpy.context.scene.clickfield.capture_id))"
     assert blender.run(shown) == ["OBJECTS"]
+    return state["objects"]
 
-    # save and export, while Blender stays usable; Esc stops an export and leaves whole files
-    library, files = Path(blender.home) / "library", Path(blender.home) / "files"
+
+def save_library(blender):
+    """In steps, while Blender stays usable."""
+    library = Path(blender.home) / "library"
     blender.run(f"bpy.ops.clickfield.save_asset_library(directory={str(library)!r})")
     until(blender, lambda: any(library.glob("*.blend")))
     catalogues = (library / "blender_assets.cats.txt").read_text(encoding="utf-8")
     assert "Furniture/Chair" in catalogues and "Decor/Plant" in catalogues
+
+
+def stop_an_export(blender, shots, objects):
+    """Esc stops it and leaves whole files."""
+    files = Path(blender.home) / "files"
     blender.move(*blender.run("result = at_3d((2.1, -1.4, 0.7))"))
     blender.run(f"bpy.ops.clickfield.export_assets(directory={str(files)!r}, levels=True)")
     blender.key("Escape")  # at once: the other Blender has begun, and cannot have written all of it
@@ -89,10 +119,12 @@ def test_a_person_labels_the_sample(blender, truth, shots):
     until(blender, lambda: "CLICKFIELD_OT_export_assets" not in blender.run(running))
     blender.shot(shots / "4 exported.png")
     written = [path for path in files.rglob("*") if path.is_file()]
-    assert len(written) < state["objects"] and all(path.read_bytes()[:4] == b"glTF" for path in written)
+    assert len(written) < objects and all(path.read_bytes()[:4] == b"glTF" for path in written)
     assert not [*files.rglob(".clickfield*")]
 
-    # the two chairs are one model
+
+def make_the_chairs_one_model(blender, shots):
+    """Find Similar links them."""
     blender.run("bpy.ops.clickfield.find_similar()")
     wait(blender, "!busy, !waiting")
     same = "result = bpy.data.objects['Chair'].data == bpy.data.objects['Chair.001'].data"
