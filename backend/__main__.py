@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     _add_held_out(label, "frames that are labelled but not fused")
     _add_device(label)
     _add_budget(label)
-    _add_reading(label)
+    _add_reading_for_job(label)
     label.set_defaults(run=_label)
 
     _add_batch(commands)
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--plot", type=Path, help="learning curve, .svg or .png")
     _add_held_out(simulate, "frames that test and are neither fused nor clicked; default: every 4th")
     _add_device(simulate)
-    _add_reading(simulate)
+    _add_reading_for_job(simulate)
     simulate.set_defaults(run=_simulate)
     return top
 
@@ -102,7 +102,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     batch.add_argument("--seconds", type=_positive, help="longest training of the field; default: to its end")
     _add_device(batch)
     _add_budget(batch)
-    _add_reading(batch)
+    _add_reading_for_job(batch)
     batch.set_defaults(run=_batch)
     scene = commands.add_parser("batch-scene", help="one scene of a batch, as batch itself runs it")
     scene.add_argument("plan", type=Path)
@@ -120,7 +120,7 @@ def _add_dataset(commands: argparse._SubParsersAction) -> None:
     dataset.add_argument("--out", type=Path, required=True, help="a new folder")
     dataset.add_argument("--min-size", type=_positive, default=0.04, help="metres of the smallest object (0.04)")
     _add_device(dataset)
-    _add_reading(dataset)
+    _add_reading_for_job(dataset)
     dataset.set_defaults(run=_dataset)
 
 
@@ -144,6 +144,11 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max-frames", type=_count, default=0, help="take at most N frames")
     command.add_argument("--up", default="auto", choices=["auto", "+x", "-x", "+y", "-y", "+z", "-z"])
     command.add_argument("--depth-encoding", help="mm, m, values per metre (5000), scale:METRES, sun3d or sun3d-0.1mm")
+
+
+def _add_reading_for_job(command: argparse.ArgumentParser) -> None:
+    _add_reading(command)
+    command.add_argument("--keep-poses", action="store_true", help="do not register the frames to each other")
 
 
 def _add_meaning(command: argparse.ArgumentParser) -> None:

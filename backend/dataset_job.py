@@ -6,7 +6,7 @@ beside the pictures), or a capture with true labels in the same layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,17 +15,19 @@ import numpy as np
 from . import separating
 from .captures.capture import Capture, Frame
 from .captures.detect import ImportOptions, open_capture
+from .captures.held_out import only
 from .datasets.export import FORMATS, checked_formats, write_data_set
 from .datasets.labelled import Cloud, LabelledFrames, Maps, Solid, number_instances
 from .errors import UserError
 from .evaluation.truth import Truth, load_truth, read_labels
-from .label_job import chosen_frames, in_scene, read_document
+from .label_job import chosen_frames, in_scene, read_document, with_needed
 from .new_folder import check_folder
 from .objects.instances import Known
+from .progress import Progress, part
 from .protocol import Array
+from .registering import registered_capture
 from .workspace import Workspace
 
-Progress = Callable[[float, str], None]
 DEFAULT_SIZE = 0.04  # metres: things smaller than this are no objects of their own
 
 FARTHEST = 1000.0  # metres: depth that Blender rendered is true at any distance
@@ -45,6 +47,7 @@ class DatasetJob:
     device: str = "auto"
     up: str = "auto"
     depth_encoding: str | None = None
+    keep_poses: bool = False  # as the capture says them, not refined
 
 
 def run(job: DatasetJob, progress: Progress) -> dict:
@@ -58,14 +61,17 @@ def run(job: DatasetJob, progress: Progress) -> dict:
     everything = open_capture(job.capture, options, lambda f, text: progress(0.05 * f, text))
     capture = chosen_frames(everything, job.step, job.max_frames)
     if job.marks is None:
-        return write_data_set(from_folder(capture), formats, job.out, _part(progress, 0.05, 1.0))
+        return write_data_set(from_folder(capture), formats, job.out, part(progress, 0.05, 1.0))
     document = in_scene(read_document(job.marks), everything)
     with Workspace(device=job.device) as workspace:
-        workspace.build(capture, _part(progress, 0.05, 0.4), every_frame=everything)
-        workspace.label(document, _part(progress, 0.4, 0.5))
-        workspace.settle(_part(progress, 0.5, 0.6))
-        data = from_workspace(workspace, _part(progress, 0.6, 0.7), job.min_size)
-        return write_data_set(data, formats, job.out, _part(progress, 0.7, 1.0))
+        everything, fused = with_needed(everything, capture, document), {frame.name for frame in capture.frames}
+        if not job.keep_poses:
+            everything = registered_capture(everything, part(progress, 0.05, 0.2), workspace.device, fused)
+        workspace.build(only(everything, fused), part(progress, 0.2, 0.4), every_frame=everything)
+        workspace.label(document, part(progress, 0.4, 0.5))
+        workspace.settle(part(progress, 0.5, 0.6))
+        data = from_workspace(workspace, part(progress, 0.6, 0.7), job.min_size)
+        return write_data_set(data, formats, job.out, part(progress, 0.7, 1.0))
 
 
 def from_workspace(
@@ -148,19 +154,19 @@ def answer(workspace: Workspace, params: dict, arrays: Mapping[str, Array], prog
     check_folder(Path(folder))
     rendered = params.get("rendered")
     if rendered:
-        capture = open_capture(Path(str(rendered)), ImportOptions(depth_max=FARTHEST), _part(progress, 0.0, 0.1))
+        capture = open_capture(Path(str(rendered)), ImportOptions(depth_max=FARTHEST), part(progress, 0.0, 0.1))
         data = from_folder(capture)
     else:
         options = separating.options_of({key: params[key] for key in ("min_size", "known") if key in params})
         data = from_workspace(
             workspace,
-            _part(progress, 0.0, 0.1),
+            part(progress, 0.0, 0.1),
             options.min_size,
             None if frames == "all" else frames,
             options.known,
             solids_in(params.get("objects"), arrays),
         )
-    return write_data_set(data, formats, Path(folder), _part(progress, 0.1, 1.0))
+    return write_data_set(data, formats, Path(folder), part(progress, 0.1, 1.0))
 
 
 def instances(workspace: Workspace, params: dict, progress: Progress) -> Cloud:
@@ -188,7 +194,3 @@ def solids_in(objects: object, arrays: Mapping[str, Array]) -> tuple[Solid, ...]
             raise UserError("bad_request", f"Object number {index + 1} of the request has no mesh or no ids.")
         found.append(Solid(*ids, positions, faces))
     return tuple(found)
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda fraction, text: progress(start + fraction * (end - start), text)

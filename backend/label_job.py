@@ -11,7 +11,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +20,15 @@ import numpy as np
 from . import protocol
 from .captures.capture import Capture, Frame, Intrinsics
 from .captures.detect import ImportOptions, open_capture
-from .captures.held_out import held_out_frames, without
+from .captures.held_out import held_out_frames, only, without
 from .datasets.cloud import ply, vertex_columns
 from .errors import UserError
 from .images import write_image
+from .progress import Progress, part
+from .registering import registered_capture
 from .workspace import Labelling, Workspace
 from .writing import write_bytes, write_json
 
-Progress = Callable[[float, str], None]
 MAX_JSON = 64 << 20
 MAX_WRITERS = 8
 
@@ -48,6 +48,7 @@ class LabelJob:
     up: str = "auto"
     depth_encoding: str | None = None
     held_out: str | None = None  # frames that are labelled but not fused: a file of names, or N for every N-th
+    keep_poses: bool = False  # as the capture says them, not refined
 
 
 def run(job: LabelJob, progress: Progress) -> dict:
@@ -58,15 +59,19 @@ def run(job: LabelJob, progress: Progress) -> dict:
     everything = open_capture(job.capture, ImportOptions(up=job.up, depth_encoding=job.depth_encoding))
     keyframes = chosen_frames(everything, job.step, job.max_frames)
     left = held_out_frames(job.held_out, keyframes) if job.held_out else frozenset()
-    capture = without(keyframes, left)
     document = in_scene(document, everything)
     with Workspace(device=job.device) as workspace:
-        workspace.build(capture, _part(progress, 0.0, 0.5), every_frame=everything)
-        first = workspace.label(document, _part(progress, 0.5, 0.55))
-        settled = workspace.settle(_part(progress, 0.55, 0.7), seconds=job.seconds)
+        everything = with_needed(everything, keyframes, document)
+        fused = _names(without(keyframes, left))
+        if not job.keep_poses:
+            everything = registered_capture(everything, part(progress, 0.0, 0.2), workspace.device, fused)
+        keyframes, capture = only(everything, _names(keyframes)), only(everything, fused)
+        workspace.build(capture, part(progress, 0.2, 0.5), every_frame=everything)
+        first = workspace.label(document, part(progress, 0.5, 0.55))
+        settled = workspace.settle(part(progress, 0.55, 0.7), seconds=job.seconds)
         broken = {one.name for one in workspace.unreadable}
-        _write_frames(workspace, without(keyframes, broken).frames, job.out, _part(progress, 0.7, 0.95))
-        _write_views(workspace, views, capture, job.out, _part(progress, 0.95, 0.98))
+        _write_frames(workspace, without(keyframes, broken).frames, job.out, part(progress, 0.7, 0.95))
+        _write_views(workspace, views, capture, job.out, part(progress, 0.95, 0.98))
         write_mesh(job.out / "mesh.ply", workspace, settled, np.linalg.inv(capture.scene_from_world))
         report = {
             "capture": capture.name,
@@ -111,6 +116,15 @@ def in_scene(document: dict, capture: Capture) -> dict:
         points = np.array(mark["points"], dtype=np.float64).reshape(-1, 3)
         marks.append({**mark, "points": (points @ matrix[:3, :3].T + matrix[:3, 3]).tolist()})
     return {**document, "marks": marks}
+
+
+def with_needed(everything: Capture, keyframes: Capture, document: dict) -> Capture:
+    """The frames of a capture that are keyframes or that marks of a document name."""
+    return only(everything, _names(keyframes) | {mark["frame"] for mark in document["marks"]})
+
+
+def _names(capture: Capture) -> set[str]:
+    return {frame.name for frame in capture.frames}
 
 
 def read_views(path: Path) -> list[tuple[str, Intrinsics, np.ndarray]]:
@@ -234,7 +248,3 @@ def peak_memory() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda fraction, text: progress(start + fraction * (end - start), text)

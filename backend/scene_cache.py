@@ -15,7 +15,7 @@ from .surface.prior import shipped
 from .surface.surface import Superpoints, Surface
 
 log = logging.getLogger("clickfield.cache")
-LAYOUT = 2  # raised whenever fusion, superpoints or the field change what they make
+LAYOUT = 3  # raised whenever fusion, superpoints or the field change what they make
 
 
 class SceneCache:

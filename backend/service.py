@@ -162,6 +162,7 @@ class Service:
             "normals": packed(surface.normals.astype(np.float32)),
             "faces": packed(surface.faces.astype(np.int32)),
             "colors": packed(surface.colors.astype(np.uint8)),
+            "poses": packed(workspace.poses.astype(np.float32)),
         }
 
     def _on_capture(self, capture: Capture, params: dict, workspace: Workspace) -> None:

@@ -26,31 +26,23 @@ from .evaluation.truth import load_truth
 from .evaluation.users import PROTOCOLS
 from .label_job import chosen_frames
 from .labels.placement import PlacedMark
+from .progress import Progress, part, silent
 from .protocol import checked_document
+from .registering import registered_capture
+from .scanning import scan
 from .store import Store
 from .surface.cues import gather
-from .surface.fusion import fuse
-from .surface.mesh import extract
 from .surface.superpoints import segment
 from .surface.surface import Superpoints, Surface
 from .workspace import Labelling, Workspace
 from .writing import write_json
 
-Progress = Callable[[float, str], None]
 ENGINES = (
     *("combined", "graph", "field", "marks-only"),
     *("forest-walker", "random-walker", "random-forest", "nearest", "features"),
 )
 OBJECT_ENGINES = ("graph", "random-walker")
 HELD_OUT = "4"  # of the frames, one is held out unless the person says otherwise
-
-
-def _silent(fraction: float, text: str) -> None:
-    """No progress is shown."""
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda fraction, text: progress(start + fraction * (end - start), text)
 
 
 @dataclass(frozen=True)
@@ -72,6 +64,7 @@ class SimulateJob:
     max_frames: int = 0
     up: str = "auto"
     depth_encoding: str | None = None
+    keep_poses: bool = False  # as the capture says them, not refined
 
 
 def run(job: SimulateJob, progress: Progress) -> dict[str, Any]:
@@ -87,10 +80,13 @@ def run(job: SimulateJob, progress: Progress) -> dict[str, Any]:
     capture = chosen_frames(everything, job.step, job.max_frames)
     truth = truth_of(capture) if job.truth is None else load_truth(job.truth, capture)
     held_out = held_out_frames(job.held_out or HELD_OUT, capture)
+    if not job.keep_poses:
+        fused_ones = {frame.name for frame in capture.frames} - held_out
+        capture = registered_capture(capture, part(progress, 0.0, 0.2), devices.choose(job.device), fused_ones)
     training = without(capture, held_out)
-    engine, scene = _opened(job, capture, training, held_out, truth, lambda f, text: progress(0.4 * f, text))
+    engine, scene = _opened(job, capture, training, held_out, truth, part(progress, 0.2, 0.4))
     try:
-        later = _part(progress, 0.4, 0.99)
+        later = part(progress, 0.4, 0.99)
         curve = simulate(scene, engine, job.protocol, budgets, job.seed, progress=later)
     finally:
         engine.close()
@@ -119,7 +115,7 @@ def _run_objects(job: SimulateJob, progress: Progress) -> dict[str, Any]:
     _check_choice("engine", engine, OBJECT_ENGINES)
     progress(0.0, "Superpoints")
     masks = makers[engine](surface, segment(surface))
-    runs = objects.run_objects(surface, instances, masks, _part(progress, 0.1, 1.0))
+    runs = objects.run_objects(surface, instances, masks, part(progress, 0.1, 1.0))
     if not runs:
         raise UserError("no_objects", f"{job.capture.name} has no object of {objects.SMALLEST} or more vertices.")
     report = {
@@ -188,7 +184,7 @@ def _opened(job: SimulateJob, capture: Capture, training: Capture, held_out, tru
     if job.engine == "combined":
         engine: Engine = Combined(training, capture, job.device, progress=progress)
         return engine, Scene(capture.name, capture, held_out, truth, engine.workspace.surface)
-    scene = Scene(capture.name, capture, held_out, truth, fused(training, _part(progress, 0, 0.6)))
+    scene = Scene(capture.name, capture, held_out, truth, fused(training, part(progress, 0, 0.6)))
     return make_engine(job.engine, scene, lambda: segmented(training, scene.surface), job.device), scene
 
 
@@ -231,13 +227,13 @@ class Combined(Engine):
         every_frame: Capture,
         device: str,
         store: Store | None = None,
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ):
         self.workspace = Workspace(device=device, store=store)
-        self.workspace.build(training, _part(progress, 0.0, 0.6), every_frame=every_frame)
+        self.workspace.build(training, part(progress, 0.0, 0.6), every_frame=every_frame)
         # What is prepared once per scene must not count as the time of the first click.
         self.workspace.label(checked_document({"tree": [], "marks": []}))
-        self.workspace.settle(_part(progress, 0.6, 1.0))
+        self.workspace.settle(part(progress, 0.6, 1.0))
 
     def update(self, document: dict[str, Any], marks: Sequence[PlacedMark]) -> Answer:
         """See ``Engine``; where the marks lie is found anew, as in the product."""
@@ -246,24 +242,21 @@ class Combined(Engine):
     def settled(self, document: dict[str, Any], marks: Sequence[PlacedMark]) -> Answer:
         """Labels when the field has learnt them."""
         self.workspace.label(document)
-        return self._answer(self.workspace.settle(_silent))
+        return self._answer(self.workspace.settle(silent))
 
     def _answer(self, found: Labelling) -> Answer:
-        return Answer(found.labels, found.confidence, lambda measure: self.workspace.uncertainty(measure, 0, _silent))
+        return Answer(found.labels, found.confidence, lambda measure: self.workspace.uncertainty(measure, 0, silent))
 
     def close(self) -> None:
         """Stop the workspace's worker."""
         self.workspace.close()
 
 
-def fused(capture: Capture, progress: Progress = _silent, device: str = "cpu") -> Surface:
+def fused(capture: Capture, progress: Progress = silent, device: str = "cpu") -> Surface:
     """The scan of a capture, as the workspace makes it. Raises UserError, Cancelled."""
-    surface = extract(fuse(capture, lambda f, text: progress(0.7 * f, text), device=device), progress)
-    if not len(surface.faces):
-        raise UserError("no_surface", "No surface came out of this capture; check the depth encoding.")
-    return surface
+    return scan(capture, progress, device)[0]
 
 
-def segmented(capture: Capture, surface: Surface, progress: Progress = _silent) -> Superpoints:
+def segmented(capture: Capture, surface: Surface, progress: Progress = silent) -> Superpoints:
     """The superpoints of a scan, as the workspace makes them. Raises Cancelled."""
     return segment(surface, gather(capture, surface, progress))

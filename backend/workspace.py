@@ -17,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,18 +35,19 @@ from .labels.tree import LabelTree
 from .labels.views import LabelView, keyframe_view, label_view
 from .objects.assets import Assets, LabelledScene, Options, make_assets
 from .preparing import Prepared, waited
+from .progress import Progress, part
 from .protocol import checked_document
+from .registering import poses_of, registered_capture
+from .scanning import scan
 from .scene_cache import SceneCache
 from .store import UNPACKED, Store
 from .surface.cues import Cues, gather
-from .surface.fusion import Volume, fuse
-from .surface.mesh import extract
+from .surface.fusion import Volume
 from .surface.superpoints import segment
 from .surface.surface import Superpoints, Surface
 from .teaching import STEPS, MarksTeaching
 from .timing import Timed
 
-Progress = Callable[[float, str], None]
 T = TypeVar("T")
 NOTHING_SAID = checked_document({"tree": [], "marks": []})
 SLICE_SECONDS = 0.02
@@ -108,9 +108,13 @@ class Workspace:
         """
         with Timed(self.seconds, "read"):
             unpacked = self._store.root / UNPACKED if self._store is not None else None
-            capture = open_capture(path, options, lambda f, text: progress(0.1 * f, text), unpacked)
+            capture = open_capture(path, options, part(progress, 0.0, 0.1), unpacked)
         on_capture(capture)
-        return self.build(capture, lambda f, text: progress(0.1 + 0.9 * f, text))
+        if options.refine_poses:
+            with Timed(self.seconds, "register"):
+                slot = self.device, None, self._store, self._problems.append
+                capture = registered_capture(capture, part(progress, 0.1, 0.4), *slot)
+        return self.build(capture, part(progress, 0.4, 1.0))
 
     def build(self, capture: Capture, progress: Progress, every_frame: Capture | None = None) -> Surface:
         """Fuse a capture into its surface and start preparing the labels.
@@ -124,16 +128,8 @@ class Workspace:
         known = self._cache.surface()
         volume = None
         if known is None:
-            with Timed(self.seconds, "fuse"):
-                fused = partial(fuse, capture, lambda f, text: progress(0.7 * f, text))
-                volume = out_of_memory.or_on_cpu(fused, self.device)
+            self.surface, volume = scan(capture, progress, self.device, self.seconds)
             self._without(volume.left_out)
-            with Timed(self.seconds, "mesh"):
-                self.surface = extract(volume, lambda f, text: progress(0.7 + 0.3 * f, text))
-            if not len(self.surface.faces):
-                raise UserError(
-                    "no_surface", "No surface came out of this capture; check the depth encoding and the depth range."
-                )
         else:
             self.surface = known
         budget.current().check_vertices(len(self.surface.vertices))
@@ -360,6 +356,11 @@ class Workspace:
         if self._student is not None and self._student.done():
             return self._student.result().fill(view, intrinsics, camera_to_scene)
         return view
+
+    @property
+    def poses(self) -> np.ndarray:
+        """(N, 4, 4) camera to scene of the frames that were read, refined when the person wanted that."""
+        return poses_of(self._every_frame)
 
     def frame(self, name: str) -> Frame:
         """The keyframe of that name. Raises UserError when there is none."""

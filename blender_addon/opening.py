@@ -17,7 +17,7 @@ import numpy as np
 
 from .asks import Ask
 from .canvas import Canvas
-from .scene import assembly, materials
+from .scene import assembly, cameras, materials
 from .scene import scan as scans
 from .scene.picking import Picker
 from .scene.solid import Mesh, hide_source, mesh_of_scan
@@ -51,7 +51,8 @@ class Opening:
         return Path(bpy.path.abspath(self.path))
 
     def surface_arrived(self, data: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3), and frames that were broken."""
+        """The result of the request: positions (V, 3), faces (F, 3), colors (V, 3) and poses (N, 4, 4) of all frames,
+        and which of these were broken."""
         self.surface = arrays
         self.capture["left_out"] += data["left_out"]
         self.capture["notes"] += data["notes"]
@@ -80,7 +81,7 @@ class Opening:
 
 def options_of(group: bpy.types.PropertyGroup) -> dict[str, Any]:
     """The import options of a scene or an operator, as the backend's ``open`` wants them."""
-    names = ("step", "max_frames", "keyframes", "depth_min", "depth_max", "up", "poses")
+    names = ("step", "max_frames", "keyframes", "depth_min", "depth_max", "up", "poses", "refine_poses")
     options = {name: getattr(group, name) for name in names}
     options["confidence"] = int(group.confidence)
     options["depth_encoding"] = group.depth_encoding.strip() or None
@@ -115,6 +116,8 @@ def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[obje
         assembly.update_pictures(scene, now.capture)
     while now.surface is None:
         yield WAIT
+    if now.fresh:
+        yield from cameras.move(scene, now.capture["id"], now.surface["poses"])
     scan = scans.find_scan(scene, now.capture["id"])
     if scan is None:
         scan = scans.new_scan(scene.collection, f"Scan {now.capture['name']}", now.capture["id"])

@@ -49,6 +49,7 @@ DEPTH_UNIT = (
     "How depth numbers are meant, where it cannot be found out: mm, m, values per metre such as 5000 or 6553.5, "
     "scale: and metres per value, sun3d or sun3d-0.1mm"
 )
+REFINE_POSES = "Correct small errors of the tracker: every frame is registered to the scan of all frames"
 KEYFRAME_ITEMS = (
     ("stride", "Every Nth", "Take every Nth frame"),
     ("motion", "By Motion", "Take a frame when the camera has moved enough"),
@@ -199,6 +200,7 @@ class ClickfieldScene(bpy.types.PropertyGroup):
     up: EnumProperty(name="Up", items=UP_ITEMS, default="auto")
     depth_encoding: StringProperty(name="Depth Unit", description=DEPTH_UNIT)
     poses: EnumProperty(name="Poses", items=POSE_ITEMS, default="as said")
+    refine_poses: BoolProperty(name="Refine Poses", default=True, description=REFINE_POSES)
     confidence: EnumProperty(name="Confidence", items=CONFIDENCE_ITEMS, default="2")
     scene_from_world: FloatVectorProperty(
         name="Scene from World", size=16, default=IDENTITY, precision=6, description="Row-major, capture to scene"

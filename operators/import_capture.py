@@ -4,12 +4,19 @@ import os
 from pathlib import Path
 
 import bpy
-from bpy.props import CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from ..blender_addon import formats, live, preferences, previewing, window
 from ..blender_addon.opening import options_of
-from ..blender_addon.properties import CONFIDENCE_ITEMS, DEPTH_UNIT, KEYFRAME_ITEMS, POSE_ITEMS, UP_ITEMS
+from ..blender_addon.properties import (
+    CONFIDENCE_ITEMS,
+    DEPTH_UNIT,
+    KEYFRAME_ITEMS,
+    POSE_ITEMS,
+    REFINE_POSES,
+    UP_ITEMS,
+)
 
 GLOB = ";".join(f"*{ending}" for ending in formats.ENDINGS)
 SAMPLE = preferences.ROOT / "assets" / "sample"
@@ -51,6 +58,7 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
     poses: EnumProperty(
         name="Poses", items=POSE_ITEMS, default="as said", description="For files that break their format's convention"
     )
+    refine_poses: BoolProperty(name="Refine Poses", default=True, description=REFINE_POSES)
     confidence: EnumProperty(
         name="Confidence", items=CONFIDENCE_ITEMS, default="2", description="The least confidence that depth must have"
     )
@@ -88,6 +96,7 @@ class CLICKFIELD_OT_import_capture(bpy.types.Operator, ImportHelper):
         column.prop(self, "depth_encoding")
         column.prop(self, "confidence")
         layout.prop(self, "poses")
+        layout.prop(self, "refine_poses")
         layout.prop(self, "up", text="Up Axis")
         path = self._looked_at(context)
         if path is not None:

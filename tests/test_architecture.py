@@ -32,7 +32,10 @@ STANDARD = set(sys.stdlib_module_names) | {"__future__"}
 # Data flows from left to right; a package may import those before it.
 FLOW = ("captures", "surface", "field", "labels", "objects", "evaluation")
 # Modules of the backend that anyone there may import; they import one another at most.
-GROUND = {"errors", "protocol", "devices", "budget", "store", "images", "new_folder", "console", "out_of_memory"}
+GROUND = {
+    *("errors", "protocol", "devices", "budget", "store", "images", "new_folder", "console", "out_of_memory"),
+    "progress",
+}
 
 
 def sources(*houses):

@@ -10,8 +10,8 @@ Frames of reference
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,14 @@ class Capture:
     def camera_to_scene(self, frame: Frame) -> np.ndarray:
         """(4, 4) float64 rigid transform, camera (OpenCV axes) to scene metres."""
         return self.to_scene(frame.camera_to_world)
+
+    def with_poses(self, camera_to_scene: Mapping[str, np.ndarray]) -> Capture:
+        """The capture with other poses (4, 4), rigid, camera (OpenCV axes) to scene metres, for the frames named."""
+        back = np.linalg.inv(self.scene_from_world)
+        scale = np.cbrt(np.linalg.det(self.scene_from_world[:3, :3]))
+        posed = {name: back @ pose @ np.diag([scale, scale, scale, 1.0]) for name, pose in camera_to_scene.items()}
+        frames = (replace(f, camera_to_world=posed[f.name]) if f.name in posed else f for f in self.frames)
+        return replace(self, frames=tuple(frames))
 
     def frame(self, name: str) -> Frame:
         """The frame of that name. Raises KeyError."""

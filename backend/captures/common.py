@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from backend.captures.images import SUFFIXES
+from backend.captures.links import check_inside, stays_inside
 from backend.errors import UserError
 
 Progress = Callable[[float, str], None]
@@ -44,6 +45,7 @@ class ImportOptions:
     up: str = "auto"  # which axis of the capture's world points up
     depth_encoding: str | None = None  # overrides the format's own, see depth.parse_encoding
     poses: str = "as said"  # or one of READINGS, for files that break their format's convention
+    refine_poses: bool = True  # register the frames to each other; False keeps the capture's own poses
     confidence: int = 2  # depth below this confidence is invalid: 0 low, 1 medium, 2 high; where a capture has one
 
     def checked(self) -> ImportOptions:
@@ -60,6 +62,8 @@ class ImportOptions:
             raise UserError("bad_option", f"The up axis must be one of {', '.join(UPS)}.")
         if self.poses not in POSES:
             raise UserError("bad_option", f"The poses must be one of {', '.join(POSES)}.")
+        if type(self.refine_poses) is not bool:
+            raise UserError("bad_option", "Whether poses are refined must be true or false.")
         if type(self.confidence) is not int or not 0 <= self.confidence <= 2:
             raise UserError("bad_option", "The least confidence of depth must be 0 (low), 1 (medium) or 2 (high).")
         if not isinstance(self.depth_encoding, str | None):
@@ -151,13 +155,13 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """The entries of a folder in natural order, hidden ones left out. Raises UserError when it cannot be read."""
+    """The entries of a folder in natural order, hidden ones and links out of the capture left out. Raises UserError."""
     try:
         names = [name for name in os.listdir(folder) if not name.startswith((".", "__MACOSX"))]
     except OSError as error:
         sentence = f"The folder {folder.name} cannot be read: {error.strerror or error}."
         raise UserError("unreadable", sentence, str(folder)) from error
-    return [folder / name for name in sorted(names, key=natural_key)]
+    return [path for name in sorted(names, key=natural_key) if stays_inside(path := folder / name)]
 
 
 def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
@@ -172,13 +176,14 @@ def child(folder: Path, *names: str) -> Path | None:
     except OSError:
         return None
     for name in names:
-        if name.lower() in found:
+        if name.lower() in found and stays_inside(folder / found[name.lower()]):
             return folder / found[name.lower()]
     return None
 
 
 def read_text(path: Path) -> str:
     """A text file in UTF-8 (other bytes are replaced). Raises UserError when it is unreadable or over 64 MB."""
+    check_inside(path)
     try:
         status = os.stat(path)
         size = status.st_size

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UserError
-from .capture import Capture
+from .capture import Capture, Frame
 
 
 def without(capture: Capture, names: Collection[str]) -> Capture:
     """The capture without some of its frames."""
     return replace(capture, frames=tuple(frame for frame in capture.frames if frame.name not in names))
+
+
+def only(capture: Capture, names: Collection[str]) -> Capture:
+    """The capture with some of its frames alone."""
+    return replace(capture, frames=tuple(frame for frame in capture.frames if frame.name in names))
+
+
+def evenly(frames: Sequence[Frame], most: int) -> list[Frame]:
+    """At most so many of some frames, spread evenly."""
+    return [frames[i] for i in sorted({i * len(frames) // most for i in range(most)})] if frames else []
 
 
 def every_nth(capture: Capture, every: int) -> frozenset[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from ..captures.capture import Capture, Frame, Intrinsics
+from ..captures.held_out import evenly
 from ..errors import UserError
 from .features import lab_from_srgb, mesh_edges
 from .surface import Surface
@@ -82,7 +83,7 @@ def gather(capture: Capture, surface: Surface, progress: Progress = lambda fract
     count = len(surface.vertices)
     edges = mesh_edges(surface.faces, count)
     sums = _Sums(edges, count, surface.voxel)
-    frames = _evenly(capture.frames, MOST_FRAMES)
+    frames = evenly(capture.frames, MOST_FRAMES)
     unreadable = []
     for number, (frame, photo) in enumerate(_photos(capture, surface, frames)):
         progress(number / len(frames), f"Looking at frame {number + 1} of {len(frames)}")
@@ -91,10 +92,6 @@ def gather(capture: Capture, surface: Surface, progress: Progress = lambda fract
         else:
             sums.add(photo)
     return Cues(*sums.means(), tuple(unreadable))
-
-
-def _evenly(frames: tuple[Frame, ...], most: int) -> list[Frame]:
-    return [frames[i] for i in sorted({i * len(frames) // most for i in range(most)})] if frames else []
 
 
 def _photos(capture: Capture, surface: Surface, frames: list[Frame]) -> Iterator[tuple[Frame, _Photo | None]]:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from .. import budget
 from ..captures.capture import Capture, Frame, Intrinsics, LeftOut
+from ..captures.held_out import evenly
 from ..errors import UserError
 from .culling import seen_blocks
 from .depth import clean, confidence
@@ -26,9 +27,11 @@ from .volume import CELLS, SIDE, Volume
 
 TRUNCATION = 3.0  # voxels
 COLOR_BAND = 0.4  # truncations: the corners of the cells that the surface crosses
-TARGET_VERTICES = 380_000  # as estimated; measured meshes come out 1.3 to 1.6 times as large
-FINEST, COARSEST = 0.008, 0.025  # metres, before the limit on vertices
-VOXEL_PER_METRE = 0.0125  # voxel over median depth: 2.5 cm for a room seen from 2 m
+MOST_VERTICES = 380_000  # as estimated; measured meshes come out 1.3 to 1.6 times as large
+FINE_VERTICES = 240_000  # more are made only where voxels would be larger than usual otherwise
+FINEST, COARSEST = 0.004, 0.025  # metres, before the limit on vertices
+USUAL = 0.0125  # voxel over median depth: 2.5 cm for a room seen from 2 m
+SHARP, PIXELS = 0.006, 1.9  # the least that noise allows, and pixels of depth along a voxel
 MAX_BLOCKS = 70_000  # 0.9 GB while fusing; fewer on a small budget, as of vertices and cleaned depth
 MAX_BLOCKS_GIVEN = 200_000  # when the person chose the voxel
 SURVEYED = 48  # frames that decide the voxel
@@ -127,6 +130,7 @@ def fuse(
     device: str | torch.device = "cpu",
     voxel: float | None = None,
     frames: Sequence[Frame] | None = None,
+    coarser: float = 1.0,
 ) -> Volume:
     """Fuse a capture's depth and colour into a truncated signed distance volume.
 
@@ -136,6 +140,7 @@ def fuse(
         device: torch device of the work and of the result.
         voxel: metres; None chooses from the distance of the surfaces and their extent.
         frames: those to use, all of the capture's when None.
+        coarser: factor of the voxel that is chosen.
 
     Returns:
         The volume; ``left_out`` names the frames that could not be read.
@@ -151,13 +156,14 @@ def fuse(
     with ThreadPoolExecutor(max_workers=min(workers, ahead)) as pool:
         reader = Reader(capture, device, pool, ahead, share)
         if voxel is None:
-            wanted, voxel = _choose_voxel(reader, frames, progress)
+            wanted, voxel = (coarser * chosen for chosen in _choose_voxel(reader, frames, progress))
             blocks = _allocate(reader, frames, progress, voxel)
             while len(blocks) > MAX_BLOCKS * share:
                 wanted = voxel * 1.25 if len(blocks) > MAX_BLOCKS else wanted
                 voxel *= 1.25
                 blocks = _allocate(reader, frames, progress, voxel)
-            budget.coarser(wanted, voxel)
+            if coarser == 1.0:
+                budget.coarser(wanted, voxel)
         else:
             blocks = _allocate(reader, frames, progress, voxel)
         truncation = TRUNCATION * voxel
@@ -204,13 +210,13 @@ def _unpack(keys: torch.Tensor) -> torch.Tensor:
 
 
 def _choose_voxel(reader: Reader, frames: Sequence[Frame], progress: Progress) -> tuple[float, float]:
-    """Voxel in metres from the median depth, coarser when the seen surface would give too many vertices.
+    """Voxel in metres: as fine as distance and resolution of the depth allow, coarser when vertices become too many.
 
     Returns:
         What it is with plenty of memory, and what it is with the reader's share of that.
     """
-    chosen = [frames[i] for i in sorted({i * len(frames) // SURVEYED for i in range(SURVEYED)} if frames else ())]
-    medians, points = [], []
+    chosen = evenly(frames, SURVEYED)
+    medians, points, pixels = [], [], []
     for number, (frame, depth) in enumerate(reader.each(chosen, reader.depth)):
         progress(0.1 * number / len(chosen), "Measuring the scene")
         if depth is None:
@@ -220,13 +226,20 @@ def _choose_voxel(reader: Reader, frames: Sequence[Frame], progress: Progress) -
             rotation, center = _rigid(reader.capture.camera_to_scene(frame), reader.device)
             points.append((rays * z[:, None]) @ rotation.T + center)
             medians.append(float(z.median()))
+            pixels.append(PIXELS / frame.depth_intrinsics.fx)
     if not points:
         return COARSEST, COARSEST
-    voxel = min(max(VOXEL_PER_METRE * float(np.median(medians)), FINEST), COARSEST)
+    distance, sharp = float(np.median(medians)), min(max(float(np.median(pixels)), SHARP), USUAL)
+    voxel, usual = (min(max(one * distance, FINEST), COARSEST) for one in (sharp, USUAL))
     # A surface crosses about as many cells as marching cubes puts vertices on; cells of two voxels, a quarter of them.
     cells = torch.unique(torch.cat([torch.unique(_pack(torch.floor(p / (2 * voxel)))) for p in points]))
     expected = 4.0 * len(cells)
-    return tuple(voxel * max(1.0, math.sqrt(expected / (TARGET_VERTICES * share))) for share in (1.0, reader.share))
+
+    def within(most: float) -> float:
+        return voxel * max(1.0, math.sqrt(expected / most))
+
+    shares = 1.0, reader.share
+    return tuple(max(min(within(FINE_VERTICES * s), usual), within(MOST_VERTICES * s)) for s in shares)
 
 
 def _allocate(reader: Reader, frames: Sequence[Frame], progress: Progress, voxel: float) -> torch.Tensor:

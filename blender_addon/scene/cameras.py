@@ -117,6 +117,20 @@ def build_path(
     return path
 
 
+def move(scene: bpy.types.Scene, capture_id: str, poses: np.ndarray) -> Iterator[None]:
+    """Put the cameras of a capture, and the path through them, to poses (N, 4, 4), OpenCV axes to scene metres.
+
+    Yields after each camera, so that a caller can stop for breath.
+    """
+    for camera in capture_cameras(scene, capture_id):
+        camera.matrix_basis = Matrix(poses[camera.clickfield.index].tolist()) @ OPENCV_TO_BLENDER
+        yield
+    for item in scene.objects:
+        if item.clickfield.role == "PATH" and item.clickfield.capture_id == capture_id:
+            centers = np.concatenate([poses[:, :3, 3], np.ones((len(poses), 1))], axis=1)
+            item.data.splines[0].points.foreach_set("co", centers.astype(np.float32).ravel())
+
+
 def capture_cameras(scene: bpy.types.Scene, capture_id: str) -> list[bpy.types.Object]:
     """The cameras of a capture in the order of the recording."""
     found = [

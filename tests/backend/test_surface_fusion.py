@@ -196,7 +196,8 @@ def test_absurd_voxels_are_refused():
 def test_voxel_follows_the_scene():
     near = fuse(scenes.ball_capture(views=6, size=80, distance=1.2), quiet).voxel
     far = fuse(scenes.room_capture(turns=2, size=60), quiet).voxel
-    assert 0.008 <= near < far <= 0.025
+    sharper = fuse(scenes.ball_capture(views=2, size=320, distance=1.2), quiet).voxel
+    assert 0.004 <= sharper < 0.7 * near and near < far <= 0.025
 
 
 def test_only_the_chosen_frames_are_fused():

@@ -1,5 +1,6 @@
 """A capture through the real backend process into the scene: import, marks, undo, crash, save and load."""
 
+import json
 import os
 import shutil
 import signal
@@ -349,3 +350,26 @@ def test_bad_captures_are_one_sentence_and_leave_nothing(live, own, tmp_path):
 
 def test_no_thread_is_left_after_an_import(imported, live):
     assert not [thread for thread in threading.enumerate() if thread.name == "clickfield topology"]
+
+
+def test_cameras_stand_at_refined_poses(room, own, live, tmp_path):
+    """A frame whose pose in the file is 2 cm off comes back, and stays when the person wants the file's poses."""
+    folder = tmp_path / "off"
+    shutil.copytree(room[0], folder)
+    said = json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
+    true = np.array(said["frames"][4]["transform_matrix"])[:3, 3].copy()
+    for axis in range(3):
+        said["frames"][4]["transform_matrix"][axis][3] += (0.012, -0.012, 0.01)[axis]
+    (folder / "transforms.json").write_text(json.dumps(said), encoding="utf-8")
+    apart = []
+    for refine in (False, True):
+        ops.import_capture(filepath=str(folder / "transforms.json"), refine_poses=refine)
+        waited(live, lambda: not live.session().importing)
+        world = np.linalg.inv(np.array(own.scene_from_world).reshape(4, 4))
+        camera = cameras.capture_cameras(bpy.context.scene, own.capture_id)[4]
+        center = np.array(cameras.description(camera)["camera_to_scene"]).reshape(4, 4)[:, 3]
+        apart.append(np.linalg.norm((world @ center)[:3] - true))
+        path = next(o for o in bpy.context.scene.objects if o.clickfield.role == "PATH")
+        assert np.allclose(path.data.splines[0].points[4].co[:3], center[:3], atol=1e-5)
+        assert own.refine_poses == refine
+    assert abs(apart[0] - 0.0197) < 1e-3 and apart[1] < 0.5 * apart[0]
