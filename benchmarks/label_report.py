@@ -30,6 +30,13 @@ WHAT = {
 }
 
 
+TITLES = {
+    "report": "Report split, the 16 main classes",
+    "report-all-classes": "Report split, all classes",
+    "tuning": "Tuning split",
+}
+
+
 class Table:
     """The runs of some scenes and seeds by engine."""
 
@@ -102,10 +109,10 @@ def write_docs(
 ) -> None:
     """Renew the part of the page between its two marks, and the plot of the report split."""
     parts = []
-    for name in ("report", "tuning"):
-        table = Table(runs, splits[name], range(100), budgets, "largest-error")
+    for name in TITLES:
+        table = Table(runs, splits.get(name, ()), range(100), budgets, "largest-error")
         if table.curves:
-            parts += [f"### {name.capitalize()} split\n", *_section(table, runs)]
+            parts += [f"### {TITLES[name]}\n", *_section(table, runs)]
             if name == "report":
                 _plot(table, plot)
                 parts.append(f"![Learning curves]({plot.relative_to(page.parent).as_posix()})\n")

@@ -1,10 +1,12 @@
 """Label quality per click: engines and baselines on the same scenes, first clicks and seeds.
 
-    python -m benchmarks.labels [--split tuning|report|report-2] [--engines combined,graph,...] [--scenes sample,room-0]
-                                [--seeds 0,1,2] [--budgets 1x,20,50,120] [--protocol largest-error] [--objects] [--docs]
+    python -m benchmarks.labels [--split tuning|report|report-all-classes|report-2] [--engines combined,graph,...]
+                                [--scenes sample,room-0] [--seeds 0,1,2] [--budgets 1x,20,50,120]
+                                [--protocol largest-error] [--objects] [--docs]
 
 Settings are chosen on the tuning split alone; the report splits give the numbers that are published. Scenes are called
-kind-seed and generated once by `benchmarks.scenes`; "sample" is the sample capture. Every finished run is kept in
+kind-seed and generated once by `benchmarks.scenes`, kind-seed/16 when only their 16 main classes are asked for;
+"sample" is the sample capture. Every finished run is kept in
 benchmarks/results/labels.json with a digest of the code that made it, so an interrupted benchmark goes on where it
 stopped and a changed engine is measured again. With --docs the tables and the plot in docs/benchmarks.md are renewed.
 """

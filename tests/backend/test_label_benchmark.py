@@ -1,10 +1,17 @@
 """The label benchmark's bookkeeping: what is measured again, what a table says."""
 
+import json
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from backend.evaluation.simulation import Curve, LevelScore, Point
+from backend.evaluation.truth import load_truth
+from benchmarks.fewer_classes import with_fewer_classes
 from benchmarks.label_report import BEGIN, END, Table, write_docs
 from benchmarks.labels import Book
+from tests.backend import surface_scenes
 
 BUDGETS = ("1x", "20")
 SPLITS = {"report": ("room-10", "desk-10"), "tuning": ("sample",)}
@@ -60,3 +67,20 @@ def test_book_forgets_runs_of_other_code(tmp_path):
     assert again.has("a") and again.runs["a"]["x"] == 1
     again.runs["a"]["digest"] = "of other code"
     assert not again.has("a") and not again.current
+
+
+def test_small_classes_are_not_counted(tmp_path):
+    capture = surface_scenes.ball_capture(views=2, size=40)
+    nodes = [{"uid": 1, "name": "all", "parent": 0, "kind": "group"}]
+    nodes += [{"uid": uid, "name": f"class {uid}", "parent": 1} for uid in (2, 3, 4, 5)]
+    (tmp_path / "classes.json").write_text(json.dumps({"tree": nodes}))
+    labels = np.full((30, 40), 2, np.uint8)
+    labels[:5], labels[5, :3], labels[6] = 4, 3, 0
+    for frame in capture.frames:
+        Image.fromarray(labels).save(tmp_path / f"{frame.name}.png")
+    truth = load_truth(tmp_path, capture)
+    names = [frame.name for frame in capture.frames]
+    few = with_fewer_classes(truth, names, 2)
+    assert set(few.tree.labels) == {1, 2, 4}  # what stays, and its group
+    assert np.array_equal(few.of(names[1]), np.where(np.isin(labels, (2, 4)), labels, 0))
+    assert np.array_equal(truth.of(names[1]), labels)
