@@ -26,6 +26,7 @@ PLENTY = 2.5 * GB
 RUNTIME = 0.30 * GB  # Python with torch and the libraries
 FIXED = 0.55 * GB  # the same with the smallest scene that is labelled
 PER_VERTEX = 1000  # bytes of a vertex of the scan, at the worst moment
+PER_POINT = 160  # bytes of a point of a cloud while it is read
 PER_PAIR = 32  # bytes of a pair of superpoints while the kernel is made
 PER_STATE = 8  # bytes of a vertex in a remembered state of labels
 READ_AHEAD = 0.25  # share of the budget for frames on their way into the volume
@@ -57,6 +58,11 @@ class Budget:
         """Superpoints of a scan: their kernel grows with the square."""
         return round(SUPERPOINTS * math.sqrt(self.share))
 
+    @property
+    def vertices(self) -> int:
+        """Vertices that a scan may have."""
+        return max(int((self.memory - RUNTIME) / PER_VERTEX), 0)
+
     def states(self, vertices: int) -> int:
         """States of labels that are remembered."""
         most, least = STATES
@@ -72,9 +78,14 @@ class Budget:
 
     def check_vertices(self, count: int) -> None:
         """Raises UserError ``too_large`` for a scan that cannot be labelled within this budget."""
-        needed = RUNTIME + PER_VERTEX * count
+        if count > self.vertices:
+            raise self._refused(f"a scan of {count:,} vertices", RUNTIME + PER_VERTEX * count)
+
+    def check_points(self, count: int) -> None:
+        """Raises UserError ``too_large`` for a cloud that cannot be read within this budget."""
+        needed = RUNTIME + PER_POINT * count
         if needed > self.memory:
-            raise self._refused(f"a scan of {count:,} vertices", needed)
+            raise self._refused(f"a cloud of {count:,} points", needed)
 
     def check_superpoints(self, count: int) -> None:
         """Raises UserError ``too_large`` for a scan that falls into more pieces than can be compared."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import protocol
 from .errors import UserError
+from .out_of_memory import is_out_of_memory, not_loaded
 
 if TYPE_CHECKING:
     import torch
@@ -184,6 +185,8 @@ def _torch() -> Any:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: one of its libraries cannot be loaded
+        if is_out_of_memory(error):
+            raise not_loaded(repr(error)) from error
         raise UserError(
             "no_torch",
             "torch cannot be used in this Python; install it there or choose another interpreter.",

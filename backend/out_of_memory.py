@@ -6,10 +6,12 @@ there the work is tried again, and then whoever asked for it is told. torch is i
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import re
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +25,10 @@ T = TypeVar("T")
 TRIES = 3  # with the same size: another program may have taken the memory for a moment
 PAUSE = 0.1  # seconds before the last of them
 # torch's OutOfMemoryError is a RuntimeError; on the CPU, and on Apple's GPUs, only its text tells.
-_WORDS = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+# An ImportError is the system's: a library that could not be mapped.
+_WORDS = re.compile(
+    r"out of memory|(can't|cannot) allocate memory|not enough memory|failed to map segment", re.IGNORECASE
+)
 _notices: list[UserError] = []
 
 log = logging.getLogger("clickfield.memory")
@@ -31,9 +36,23 @@ log = logging.getLogger("clickfield.memory")
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Does an exception say that there is too little memory, of whatever device?"""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    return isinstance(error, RuntimeError) and _WORDS.search(str(error)) is not None
+    if isinstance(error, ImportError) and (before := error.__cause__ or error.__context__) is not None:
+        return _WORDS.search(str(error)) is not None or is_out_of_memory(before)
+    return isinstance(error, RuntimeError | ImportError) and _WORDS.search(str(error)) is not None
+
+
+def not_loaded(detail: str = "") -> UserError:
+    """What the person is told when an import was broken."""
+    sentence = "The backend ran out of memory while it loaded a part of itself; free some and press Restart."
+    return UserError("broken_import", sentence, detail)
+
+
+def broke_import(error: BaseException) -> bool:
+    """Did memory end while a module was loaded? Parts of its package are loaded then, and it never will be whole."""
+    loading = any(frame.f_code.co_name == "<module>" for frame, _ in traceback.walk_tb(error.__traceback__))
+    return is_out_of_memory(error) and (loading or isinstance(error, ImportError))
 
 
 def give_back(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Protocol
 
 from . import devices, protocol
 from .errors import Cancelled, UserError
-from .out_of_memory import is_out_of_memory
+from .out_of_memory import broke_import, is_out_of_memory, not_loaded
 
 log = logging.getLogger("clickfield.server")
 
@@ -127,6 +127,12 @@ def error_fields(error: BaseException) -> dict[str, str]:
     return {"code": code, "sentence": sentence, "detail": _trace(error)}
 
 
+def _check_whole(error: BaseException) -> None:
+    """Raises UserError when an error has left this process so that it cannot go on."""
+    if broke_import(error):
+        raise not_loaded() from error
+
+
 def _trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
@@ -211,6 +217,7 @@ class _Session:
             return False
         except Exception as error:
             log.exception("Background work failed")
+            _check_whole(error)
             self.emit("problem", error_fields(error), {})
             return False
 
@@ -235,6 +242,7 @@ class _Session:
                 log.error("%s: %s\n%s", method, fields["sentence"], fields["detail"])
             self._forget(number)
             self.send({"type": "error", "id": number, **fields})
+            _check_whole(error)
         finally:
             self._serving = 0
         log.info("request %d %s: %s in %.3f s", number, method, outcome, time.monotonic() - started)

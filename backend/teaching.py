@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from .labels.marks_only import GEOMETRY_STEPS, LABEL_STEPS, MarksOnlyField
 from .labels.placement import PlacedMark
 from .labels.prediction import Prediction
 from .labels.tree import LabelTree
-from .out_of_memory import or_on_cpu
+from .out_of_memory import is_out_of_memory, moved_to_cpu, or_on_cpu
 from .preparing import Prepared
 from .surface.surface import Surface
 
@@ -74,11 +75,7 @@ class MarksTeaching:
         if good:
             self._asked = document["revision"], tree, placed
             if self._field is None:
-                scene, device, check = self._scene, self._device, self._check
-                self._field = Prepared(
-                    self._submit,
-                    lambda: or_on_cpu(lambda on: MarksOnlyField(*scene, tree, on, 0, by_level, check), device),
-                )
+                self._make(tree, by_level)
             elif self._field.done() and self._field.exception() is None:
                 self._field.result().forget_labels()
             self._by_level = by_level
@@ -87,8 +84,26 @@ class MarksTeaching:
         first = Prediction(uids, nothing, labels, sure, np.zeros(0, np.int32))
         return labelling(document["revision"], "posterior", first, placed)
 
+    def _make(self, tree: LabelTree, by_level: bool) -> None:
+        make = partial(MarksOnlyField, *self._scene, tree, seed=0, by_level=by_level, check=self._check)
+        self._field = Prepared(self._submit, partial(or_on_cpu, make, self._device))
+
     def slice(self, seconds: float) -> Labelling | None:
-        """Work for about so long; new labels when there are some, stage "settled" for the last ones. UserError."""
+        """Work for about so long; new labels when there are some, stage "settled" for the last ones. UserError.
+
+        A device whose memory does not suffice hands over to the CPU, which begins anew.
+        """
+        try:
+            return self._slice(seconds)
+        except (MemoryError, RuntimeError) as error:
+            if self._device.type == "cpu" or not is_out_of_memory(error):
+                raise
+        before, self._device = self._device, torch.device("cpu")
+        self._make(self._asked[1], self._by_level)
+        moved_to_cpu(before)
+        return None
+
+    def _slice(self, seconds: float) -> Labelling | None:
         revision, tree, placed = self._asked
         if not self._field.done():
             self.text, self.loss = "Reading the images", None

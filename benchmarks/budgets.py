@@ -1,6 +1,7 @@
 """Memory budgets, kept: 1,000 frames and a mesh of 2 million vertices, each within several budgets.
 
-    python benchmarks/budgets.py [--frames 1000] [--size 320 240] [--vertices 2000000] [--budgets 1 2 4] [--json OUT]
+    python benchmarks/budgets.py [--frames 1000] [--size 320 240] [--vertices 2000000] [--budgets 1 2 4]
+        [--only frames|mesh] [--json OUT]
 
 Every scene is opened by a process of its own with that budget, labelled by some marks, and the field is trained until
 its labels are settled. The process's peak must stay within the budget, whether the scene fits, is made coarser, or is
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[320, 240], metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--vertices", type=int, default=2_000_000)
     parser.add_argument("--budgets", type=float, nargs="+", default=[1.0, 2.0, 4.0], metavar="GB")
+    parser.add_argument("--only", choices=["frames", "mesh"], help="one of the two scenes")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "budgets.json")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)  # path of the scene, GB
     chosen = parser.parse_args()
@@ -47,10 +49,12 @@ def main() -> None:
     rows = []
     print(" | ".join(COLUMNS), flush=True)
     with tempfile.TemporaryDirectory(prefix="clickfield-budgets-") as folder:
-        large_capture.write(Path(folder) / "room", chosen.frames, *chosen.size)
+        if chosen.only != "mesh":
+            large_capture.write(Path(folder) / "room", chosen.frames, *chosen.size)
         write_mesh(Path(folder) / "hills.ply", chosen.vertices)
-        scenes = {f"{chosen.frames} frames": "room", f"mesh of {chosen.vertices:,} vertices": "hills.ply"}
-        for name, place in scenes.items():
+        scenes = {"frames": (f"{chosen.frames} frames", "room")}
+        scenes["mesh"] = (f"mesh of {chosen.vertices:,} vertices", "hills.ply")
+        for name, place in [scenes[chosen.only]] if chosen.only else scenes.values():
             for budget in chosen.budgets:
                 command = [sys.executable, __file__, "--child", str(Path(folder) / place), str(budget)]
                 child = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=TIMEOUT)

@@ -1,6 +1,6 @@
 """Breaks the backend, Blender, the disk and the stream at random moments of every kind of work, and looks what is lost.
 
-    python benchmarks/faults.py [--rounds 3] [--seed 0] [--every-job] [--only kill,hang] [--json OUT]
+    python benchmarks/faults.py [--rounds 3] [--seed 0] [--every-job] [--only "kill;hang"] [--json OUT]
 
 Everything is real: the installed extension in a Blender without a window, its backend, the capture of an analytic room.
 In every round a person marks something while the fault is there, then presses *Restart* or just goes on. A fault is
@@ -34,7 +34,9 @@ from benchmarks.fault_tools.side import OWN_MARKS, Job, Side, one_sentence, proc
 
 PROXY = ROOT / "benchmarks" / "fault_tools" / "proxy.py"
 BLENDER = ROOT / "benchmarks" / "fault_tools" / "blender.py"
-DEADLINE = 10.0  # seconds of silence after which a backend counts as hung; a person's is 60
+DEADLINE = 10.0  # seconds of silence after which a backend counts as hung while a fault is there; a person's is 60
+PATIENCE = 300.0  # the same for what only prepares a round, or follows it, on a machine with much else to do
+WORD = 180.0  # seconds in which the work is done or the person is told; a start alone may take 120
 BLOCKED = 2.0  # seconds in our code at a time that no fault may cost; the machine may be busy with other things
 GONE_WITHIN = 2.0  # seconds after Blender's death in which nothing of it may be left
 # What each job takes on two cores that have something else to do as well: moments are drawn from a tenth more.
@@ -68,8 +70,7 @@ class Bench:
         self.capture = write_room(folder / "capture")
         self.package = build_zip.build(folder)
         self.side = Side(folder, self.package, self.capture, str(self._interpreter()))
-        request = type(self.side.session.client).request
-        request.__defaults__ = (*request.__defaults__[:-1], DEADLINE)
+        self.patience(PATIENCE)
         self.tallies: dict[str, Tally] = {}
         self.known: dict[str, list[bytes]] = {}
         self.side.prepare()
@@ -86,6 +87,11 @@ class Bench:
         fresh.write_text(json.dumps(what))
         os.replace(fresh, self.control)
         self.control.with_suffix(".struck").unlink(missing_ok=True)
+
+    def patience(self, seconds: float) -> None:
+        """How long the backend may be silent in requests that are sent from now on."""
+        request = type(self.side.session.client).request
+        request.__defaults__ = (*request.__defaults__[:-1], seconds)
 
     def undisturbed(self, text: str) -> list[bytes]:
         """The labels of a document, by a run in which nothing went wrong, with a cache of its own."""
@@ -106,30 +112,35 @@ class Bench:
     def round(self, fault: Fault, name: str) -> None:
         """One fault in one job."""
         tally, side, job = self.tallies.setdefault(fault.name, Tally()), self.side, self.side.jobs[name]
-        self.wants(**fault.start(self.random))
-        side.begin(job)
+        wanted = fault.start(self.random)
+        self.wants(**wanted)
+        ready = side.begin(job)
+        assert ready or "memory" in wanted, side.told  # that may strike while the round is prepared
         side.longest = 0.0
         own = self.random.choice(OWN_MARKS)
         moment = self.random.uniform(0, 1.1 * SECONDS[name])
         strike = fault.strike(self, self.random)
         marks = len(side.own.marks)
-        job.begin()
+        self.patience(DEADLINE)
+        if ready:
+            job.begin()
         began = time.monotonic()
         side.until(lambda: time.monotonic() - began > moment, moment + 5)
         mend = strike()
         problems = []
         if not job.fresh:
             side.mark(own)
-            marks += 1 + (name in ("document", "training"))
+            marks += 1 + (ready and name in ("document", "training"))
         expected = side.written()
         if fault.impatient:
             side.ops.restart_backend()
         else:
-            over = side.until(lambda: side.failed or side.told or (job.done() and (job.fresh or side.settled())), 120)
+            over = side.until(lambda: side.failed or side.told or (job.done() and (job.fresh or side.settled())), WORD)
             problems += [] if over else ["nothing came of it, and no word"]
         said = side.told or (side.session.client.reason if side.failed else "")
         happened = fault.happened(self)
         mend()
+        self.patience(PATIENCE)
         if not happened:
             return
         tally.injected += 1
@@ -162,7 +173,7 @@ class Bench:
             side.ops.restart_backend()
         elif job.name in ("ask", "separate", "dataset", "save"):
             job.begin()
-        side.until(lambda: side.session.client.state.value not in ("Stopping", "Failed"), 15)
+        side.until(lambda: side.session.client.state.value not in ("Stopping", "Failed"), 60)
         done = side.until(lambda: side.failed or (not side.session.importing and side.settled()))
         if not done or side.failed:
             problems.append(f"labels are not final again: {side.told or side.session.client.reason!r}")
@@ -248,7 +259,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="times that every fault meets some job (3)")
     parser.add_argument("--every-job", action="store_true", help="in each round every fault meets every job")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="names of faults, or beginnings of them, with commas")
+    parser.add_argument("--only", default="", help="names of faults, or beginnings of them, with semicolons")
     parser.add_argument("--jobs", default="", help="names of jobs, with commas; all without")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "faults.json")
     chosen = parser.parse_args()
@@ -274,12 +285,12 @@ def plan(bench: Bench, chosen: argparse.Namespace) -> list[tuple[str, Callable[[
         acts += [(f"{fault.name} / {job}", lambda f=fault, j=job: bench.round(f, j)) for job in fault.jobs]
     acts += [(f"kill -9 of Blender / {job}", lambda j=job: bench.kill_blender(j)) for job in BLENDER_JOBS]
     acts.append(("two Blenders on one capture / training", bench.two_blenders))
-    names, kinds = chosen.only.split(","), chosen.jobs.split(",")
+    names, kinds = chosen.only.split(";"), chosen.jobs.split(",")
     acts = [act for act in acts if any(act[0].startswith(name) for name in names)]
     acts = [act for act in acts if not chosen.jobs or act[0].rpartition(" / ")[2] in kinds]
+    bench.random.shuffle(acts)  # so that a run that is cut short has met some of everything
     if chosen.every_job:
         return acts
-    bench.random.shuffle(acts)
     return list({act[0].rpartition(" / ")[0]: act for act in acts}.values())
 
 

@@ -3,10 +3,11 @@
     python benchmarks/soak.py [--minutes 60] [--warm-up 10] [--seed 0] [--json OUT]
 
 The installed extension in a Blender without a window labels the analytic room with the real backend: marks, strokes,
-undo and redo, edits of the tree, questions and their answers, saving. Prints one line a minute: memory that each
-process alone has, and the time from a click to its labels. Passes when the memory of both grew by less than 2 % from
-the end of the warm-up to the end of the run, and the median click did not become slower by more than a half; on a
-shared machine judge the memory alone.
+undo and redo, edits of the tree, questions and their answers, saving. What is bounded is filled first: as many states
+of labels are settled as the backend remembers, which at one action per second would happen only now and then, whenever
+the machine pauses. Then prints one line a minute: memory that each process has written to, and the time from a click to
+its labels. Passes when the memory of both grew by less than 2 % from the end of the warm-up to the end of the run, and
+clicks take less than half as long again as the same ones right afterwards in a backend that was started anew.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
@@ -31,7 +34,9 @@ from benchmarks.fault_tools.side import NAME, OWN_MARKS, TAUGHT, Side, write_roo
 PLACES = (*TAUGHT, *OWN_MARKS, (-1.4, 1.0, -0.2), (1.0, 0.3, -0.6), (0.0, 0.0, -1.25), (-1.0, -1.0, -1.25))
 MOST_MARKS = 40  # then the person starts over: a document that grows is no leak
 MOST_LABELS = 12
+REMEMBERED = 20  # states of labels that are settled first: some more than a backend keeps (`backend/budget.py`)
 GROWTH, SLOWER = 0.02, 1.5
+CLICKS = 40  # by which an old and a fresh backend are compared
 
 
 class Person:
@@ -126,6 +131,13 @@ class Person:
             self._step("answer")
         asking.stop()
 
+    def settle(self) -> None:
+        """A mark, and then nothing until the backend has learnt it."""
+        if len(self._side.own.marks) > MOST_MARKS // 2:
+            self.start_over()
+        self.mark()
+        self._side.until(self._side.settled)
+
     def start_over(self) -> None:
         """Save, and go on with the file as it was."""
         self._side.bpy.ops.wm.save_as_mainfile(filepath=str(self._side.folder / "soaked.blend"))
@@ -149,9 +161,15 @@ def _vector(point: tuple[float, float, float]):
 
 
 def own_memory(pid: int | str) -> float:
-    """Megabytes that a process has to itself."""
+    """Megabytes that a process has written to, in memory or swapped out.
+
+    Unwritten pages of libraries are left out: how many of them count as private depends on which other processes have
+    the same libraries open, a hundred megabytes more or less.
+    """
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_")) / 1024
+    return (
+        sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Private_Dirty:", "Swap:"))) / 1024
+    )
 
 
 def main() -> None:
@@ -167,8 +185,15 @@ def main() -> None:
         side = Side(folder, build_zip.build(folder), write_room(folder / "capture"))
         side.prepare()
         person = Person(side, chosen.seed)
+        for _ in range(REMEMBERED):
+            person.settle()
+        person.clicks.clear()
         lines = soak(side, person, chosen.minutes)
-        facts = judged(lines, chosen.warm_up) | {"actions": person.done, "problems": person.problems, "minutes": lines}
+        facts = judged(lines, chosen.warm_up, slower(side)) | {
+            "actions": person.done,
+            "problems": person.problems,
+            "minutes": lines,
+        }
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(json.dumps(facts, indent=1))
         print(facts["sentence"])
@@ -201,7 +226,23 @@ def soak(side: Side, person: Person, minutes: float) -> list[dict[str, float]]:
     return lines
 
 
-def judged(lines: list[dict[str, float]], warm_up: float) -> dict[str, object]:
+def slower(side: Side) -> float:
+    """How many times as long as in a fresh backend a click takes; the quicker ones, as others use the machine too."""
+
+    def taken() -> float:
+        side.open_base()
+        assert side.until(side.settled), side.told
+        person = Person(side, 0)
+        for _ in range(CLICKS):
+            person.mark()
+        return float(np.quantile(person.clicks, 0.25))
+
+    old = taken()
+    assert side.ready(), side.told
+    return old / taken()
+
+
+def judged(lines: list[dict[str, float]], warm_up: float, times: float) -> dict[str, object]:
     """Growth from the end of the warm-up to the end: medians of the first and the last fifth of what lies between."""
     rest = [line for line in lines if line["minute"] > warm_up] or lines
     fifth = max(len(rest) // 5, 1)
@@ -211,13 +252,12 @@ def judged(lines: list[dict[str, float]], warm_up: float) -> dict[str, object]:
         return last / max(first, 1e-9) - 1
 
     growth = {key: change(key) for key in ("Blender MB", "backend MB")}
-    slower = change("click ms")
-    passed = max(growth.values()) < GROWTH and slower < SLOWER - 1
+    passed = max(growth.values()) < GROWTH and times < SLOWER
     sentence = (
         f"{'Passed' if passed else 'Failed'}: after {warm_up:g} minutes Blender grew by {growth['Blender MB']:.1%}, "
-        f"the backend by {growth['backend MB']:.1%}; the median click became {slower:+.0%} slower."
+        f"the backend by {growth['backend MB']:.1%}; a click takes {times:.2f} times as long as in a fresh backend."
     )
-    return {"passed": passed, "growth": growth, "slower": slower, "sentence": sentence}
+    return {"passed": passed, "growth": growth, "slower": times, "sentence": sentence}
 
 
 if __name__ == "__main__":

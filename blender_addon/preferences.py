@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from .. import __package__ as base_package
 from .bridge import environment, install_folder
-from .bridge.remote_command import remote_command
+from .bridge.remote_command import remote_command, with_options
 from .bridge.states import BridgeError
 from .bridge.wheels import Lock, LockError, read_lock
 
@@ -74,7 +74,7 @@ class ClickfieldPreferences(bpy.types.AddonPreferences):
     memory: FloatProperty(
         name="Memory",
         description="GB of main memory that the backend may take: less makes large scans coarser. 0 for automatic, "
-        "seven tenths of this machine's. Holds from the backend's next start",
+        "seven tenths of its machine's. Holds from the backend's next start",
         default=0.0,
         min=0.0,
         soft_max=64.0,
@@ -160,9 +160,10 @@ def is_remote() -> bool:
 
 def backend_command() -> list[str]:
     """The command that starts the backend, here or on another machine. Raises BridgeError."""
+    budgets = environment.Budgets.of(get())
     if is_remote():
-        return remote_command(get().remote)
-    return environment.backend_command(interpreter(), environment.Budgets.of(get()))
+        return remote_command(with_options(get().remote, budgets.arguments()))
+    return environment.backend_command(interpreter(), budgets)
 
 
 @functools.cache

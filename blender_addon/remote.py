@@ -133,7 +133,7 @@ def send_files(errand: Errand, path: Path, root: Callable[[Path], Path], what: s
     pieces = [(places[digest], digest, size, have) for digest, size, have in offered["missing"]]
     yield from _send_pieces(errand, pieces, what)
     sent = {"id": offered["id"], "entry": parcel.entry, "folder": str(parcel.top)}
-    return {**where, "sent": sent, "unreadable": list(parcel.unreadable)}
+    return {**where, "sent": sent, "unreadable": list(parcel.unreadable), "outside": list(parcel.outside)}
 
 
 def _send_pieces(errand: Errand, pieces: list[tuple[Path, str, int, int]], what: str) -> Steps:
@@ -270,6 +270,10 @@ class Elsewhere:
             if unread:
                 note = f"{len(unread)} files of the capture may not be read and were not sent: {', '.join(unread[:5])}"
                 capture["notes"].append(note)
+            outside = (now.where or {}).get("outside", [])
+            if outside:
+                note = f"Links that lead out of the capture's folder were not followed: {', '.join(outside[:5])}"
+                capture["notes"].append(note + (f" and {len(outside) - 5} more" if len(outside) > 5 else ""))
         return capture
 
     # Data sets.

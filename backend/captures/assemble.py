@@ -27,6 +27,7 @@ from backend.captures.common import (
 )
 from backend.captures.depth import DepthEncoding, parse_encoding
 from backend.captures.frames import CheckedEntry, Unusable, frame_of, load_raw, upright_turns
+from backend.captures.links import stays_inside
 from backend.captures.selection import choose
 from backend.errors import UserError
 
@@ -133,7 +134,7 @@ def _missing(entry: Entry) -> Problem | None:
 def _exists(path: Path | None) -> bool:
     try:
         # A link to nowhere or in circles raises; an unreadable file is there and is told apart later.
-        return path is not None and path.is_file()
+        return path is not None and path.is_file() and stays_inside(path)
     except (OSError, ValueError):
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backend.captures import (
@@ -31,6 +31,7 @@ from backend.captures import (
 from backend.captures.assemble import assemble
 from backend.captures.capture import Capture
 from backend.captures.common import ImportOptions, Progress, Recording, list_folder, list_images
+from backend.captures.links import Bounds
 from backend.captures.meshes import find_mesh
 from backend.captures.scratch import CONTENTS, Scratch
 from backend.errors import UserError
@@ -115,28 +116,35 @@ def open_capture(
     options = options.checked()
     progress(0.0, "Opening the capture")
     scratch = Scratch(unpacked, lambda fraction, text: progress(0.3 * fraction, text))
-    reader, source = _recognise(Path(path), scratch)
-    recording = reader.read(source, scratch)
-    return assemble(recording, options, lambda fraction, text: progress(0.3 + 0.7 * fraction, text))
+    reader, source, bounds = _recognise(Path(path), scratch)
+    with bounds:
+        recording = reader.read(source, scratch)
+        capture = assemble(recording, options, lambda fraction, text: progress(0.3 + 0.7 * fraction, text))
+    return replace(capture, notes=(*capture.notes, *bounds.notes))
 
 
-def _recognise(path: Path, scratch: Scratch) -> tuple[Reader, Path]:
+def _recognise(path: Path, scratch: Scratch) -> tuple[Reader, Path, Bounds]:
+    """Who reads a path, what it reads, and the folder that it must stay in."""
     path = _existing(path)
-    if path.is_file():
-        reader = next((reader for reader in READERS if reader.opens(path)), None)
-        if reader is not None:
-            return reader, path
+    packed = path.is_file() and archive.is_archive(path)
+    reader = next((reader for reader in READERS if reader.opens(path)), None) if path.is_file() else None
+    if reader is not None:
+        return reader, path, Bounds(path.parent, path)
+    if path.is_file() and not packed:
         # A file of the capture stands for the folder that it is in: rgb.txt, or a picture one level deeper.
-        packed = archive.is_archive(path)
-        places = _nested(archive.unpacked(path, scratch)) if packed else [path.parent, path.parent.parent]
+        places = [(place, Bounds(place, path)) for place in (path.parent, path.parent.parent)]
     else:
-        places = _nested(path)
-    for place in places:
-        for reader in READERS:
-            source = reader.find(place)
-            if source is not None:
-                return reader, source
-    raise _unknown(path, places)
+        top = archive.unpacked(path, scratch) if packed else path
+        with Bounds(top) as bounds:
+            places = [(place, bounds) for place in _nested(top)]
+    for place, bounds in places:
+        with bounds:
+            for reader in READERS:
+                source = reader.find(place)
+                if source is not None:
+                    return reader, source, bounds
+    with bounds:
+        raise _unknown(path, [place for place, _ in places])
 
 
 def _existing(path: Path) -> Path:

@@ -26,6 +26,7 @@ from backend.captures.common import (
     read_table,
 )
 from backend.captures.images import BROKEN
+from backend.captures.links import check_inside
 from backend.errors import UserError
 
 FORMAT = "Hypersim"
@@ -96,6 +97,7 @@ def _files(images: Path, name: str, kind: str) -> dict[int, Path]:
 
 
 def _values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    check_inside(path)
     try:
         return arrays.load(path).astype(np.float64).reshape(shape)
     except (NotAnArray, *BROKEN) as error:

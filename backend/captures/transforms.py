@@ -32,6 +32,7 @@ from backend.captures.common import (
     read_json,
 )
 from backend.captures.images import BrokenImage, read_header
+from backend.captures.links import stays_inside
 from backend.errors import UserError
 
 FORMAT = "nerfstudio transforms.json"
@@ -160,7 +161,7 @@ def inside(root: Path, text: str) -> tuple[Path | None, Problem | None]:
     if not path.suffix:
         found = (path.with_name(path.name + suffix) for suffix in (".png", ".jpg", ".jpeg", ".PNG", ".JPG"))
         path = next((candidate for candidate in found if _is_file(candidate)), path)
-    return path, None
+    return (path, None) if stays_inside(path) else (None, OUTSIDE)
 
 
 def _is_file(path: Path) -> bool:

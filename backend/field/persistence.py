@@ -24,14 +24,14 @@ _MAX_NUMBERS = 256 << 20  # bytes; a usual field has 5 MB
 _MAX_OUTPUTS = 1 << 16
 
 
-def save(field: Field, stem: Path, meta: dict[str, Any]) -> None:
-    """Write a settled field.
+def save(field: Field, stem: Path, meta: dict[str, Any]) -> int:
+    """Write a settled field; bytes of both files.
 
     Grids are kept in half precision, which is exact because settling, and the last label step, have rounded them.
     Labels in the middle of their training are kept in full.
 
     Args:
-        stem: path without suffix; its folder must exist.
+        stem: path without suffix; its folder is made.
         meta: anything that JSON can hold (scene hash, steps, ...); comes back from ``load``.
 
     Raises:
@@ -54,15 +54,18 @@ def save(field: Field, stem: Path, meta: dict[str, Any]) -> None:
         "meta": meta,
     }
     description["sha256"] = _digest(description, data)
+    text = json.dumps(description, indent=1).encode()
     try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
         _replace(stem.with_name(stem.name + ".safetensors"), data)
-        _replace(stem.with_name(stem.name + ".json"), json.dumps(description, indent=1).encode())
+        _replace(stem.with_name(stem.name + ".json"), text)
     except OSError as error:
         raise UserError(
             "field_not_saved",
             f"The trained field cannot be kept in {stem.parent} ({error.strerror}); "
             "free some space or choose another cache folder.",
         ) from error
+    return len(data) + len(text)
 
 
 def _digest(description: dict[str, Any], data: bytes) -> str:

@@ -22,6 +22,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
 
+from .. import budget
 from ..captures.capture import Capture, Frame, Intrinsics
 from ..surface.raster import nearest_vertex, rasterize
 from ..surface.surface import Surface
@@ -36,7 +37,7 @@ FARTHEST = 160.0  # squared deviations: the exponential stays above what float32
 NEAR = 0.05  # metres
 CHUNK = 1 << 16  # pixels decided at a time
 FADE = 40.0  # pixels over which confidence falls off where nothing is known
-KEPT_BYTES = 96 << 20
+KEPT_BYTES = 96 << 20  # with plenty of memory
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,10 @@ class KeyframeViews:
         table = scan_of(self._surface).seen(
             frame.intrinsics, pose, frame.color(), frame.depth(), frame.depth_intrinsics
         )
+        most = KEPT_BYTES * budget.current().share
         with self._lock:
             self._kept[frame.name] = table
-            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > KEPT_BYTES:
+            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > most:
                 self._kept.popitem(last=False)
         return table
 

@@ -25,6 +25,7 @@ from ..captures.capture import Capture
 from ..field.bare import SurfaceDistances, pool_from_surface
 from ..field.joint import JointField, quick_precision
 from ..field.sampling import Batch, PointSampler, build_pool, scene_box
+from ..out_of_memory import frugally
 from ..surface.surface import Surface
 from .placement import PlacedMark
 from .prediction import Prediction
@@ -127,8 +128,12 @@ class MarksOnlyField:
         if self._work is None:
             self._work = self._learning(tree, placed)
         end, loss = time.perf_counter() + seconds, None
-        while not self.labels_done and (loss is None or time.perf_counter() < end):
-            loss = next(self._work, loss)
+        try:
+            while not self.labels_done and (loss is None or time.perf_counter() < end):
+                loss = next(self._work, loss)
+        except BaseException:
+            self._work = None  # it cannot go on where it broke off: the next call begins anew
+            raise
         return loss
 
     def teach(self, placed: Sequence[PlacedMark], steps: int) -> None:
@@ -198,17 +203,24 @@ class MarksOnlyField:
         return coding, _Task(coding, marks, self._device) if deepest else None
 
     def _step(self, pixels: int, task: _Task | None, rate: float) -> float:
-        """One optimiser step on geometry, colour and what marks teach; the loss."""
-        batch = self._sampler.draw(pixels)
+        """One optimiser step on geometry, colour and what marks teach; the loss. Short of memory it is tried again."""
         generator = self._sampler.generator
-        rows = None if task is None else task.draw(generator)
-        with quick_precision(self._device):
-            loss = _loss(self._field, batch, task, rows)
+        drawn = generator.get_state()
+
+        def attempt(count: int) -> Tensor:
+            generator.set_state(drawn)
+            batch = self._sampler.draw(count)
+            rows = None if task is None else task.draw(generator)
+            with quick_precision(self._device):
+                loss = _loss(self._field, batch, task, rows)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            return loss.detach()
+
+        loss, _ = frugally(attempt, pixels, pixels, self._device, same_bits=True)
         self._optimizer.param_groups[0]["lr"] = rate
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         self._optimizer.step()
-        return float(loss.detach())
+        return float(loss)
 
 
 def _loss(field: JointField, batch: Batch, task: _Task | None, rows: Tensor | None) -> Tensor:
@@ -340,10 +352,14 @@ class _Asking:
         start = len(self._parts) * QUERY
         if not self._coding.uids or start >= len(self._vertices):
             return False
-        points = self._vertices[start : start + QUERY].to(self._device)
-        with torch.no_grad(), quick_precision(self._device):
-            columns = self._field.labels(points)
-        self._parts.append(self._coding.probability(columns).cpu().numpy())
+
+        def some(count: int) -> np.ndarray:
+            points = self._vertices[start : start + count].to(self._device)
+            with torch.no_grad(), quick_precision(self._device):
+                columns = self._field.labels(points)
+            return self._coding.probability(columns).cpu().numpy()
+
+        self._parts.append(frugally(some, QUERY, QUERY, self._device, same_bits=True)[0])
         return True
 
     def prediction(self) -> Prediction:

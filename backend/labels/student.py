@@ -127,9 +127,7 @@ class Student:
         """Keep the settled field; bytes written. Raises UserError."""
         if self._stem is None or not self._trainer.settled:
             return 0
-        self._stem.parent.mkdir(parents=True, exist_ok=True)
-        save(self._trainer.field, self._stem, {"steps": self._trainer.step})
-        return sum(path.stat().st_size for path in self._stem.parent.glob(self._stem.name + ".*"))
+        return save(self._trainer.field, self._stem, {"steps": self._trainer.step})
 
     def forget_labels(self) -> None:
         """The posterior changed: the next `label_slice` starts anew."""

@@ -16,6 +16,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
+from .. import budget
 from ..errors import UserError
 from .mesh import extract
 from .surface import Surface
@@ -27,7 +28,7 @@ SAMPLED = 20_000  # points whose neighbours are measured
 AROUND = 6  # neighbours within about one voxel
 PLANE = 12  # neighbours that a tangent plane is fitted to
 NEAR = 6  # points that a signed distance comes from
-MOST = 1_200_000  # points after thinning out; more make the voxels larger
+MOST = 1_200_000  # points after thinning out, with plenty of memory; more make the voxels larger
 FINEST = 1 / 3000  # of the diagonal: voxels are not smaller
 REACH = 2.0  # voxels from a point where there is still a surface
 LONELY = 4.0  # voxels to the neighbours from which a point counts as noise
@@ -55,9 +56,12 @@ def mesh_points(
     progress(0.0, "Thinning out the points")
     voxel = _voxel(points)
     thin, looks, turned = _thinned(points, colors, normals, 0.5 * voxel)
-    while len(thin) > MOST:
+    wanted, share = voxel, budget.current().share
+    while len(thin) > MOST * share:
         voxel *= 1.3
         thin, looks, turned = _thinned(points, colors, normals, 0.5 * voxel)
+    if share < 1:
+        budget.coarser(wanted, voxel)
     tree = cKDTree(thin)
     distance, near = tree.query(thin, PLANE, workers=-1)
     kept = distance[:, AROUND - 1] < LONELY * voxel

@@ -143,7 +143,7 @@ class Side:
     def stop(self) -> None:
         """End the backend."""
         self.session.stop()
-        assert self.until(lambda: self.session.client.state.value in ("Stopped", "Failed") and self.joined(), 20)
+        assert self.until(lambda: self.session.client.state.value in ("Stopped", "Failed") and self.joined(), 60)
 
     def joined(self) -> bool:
         """Are the last backend's process and threads gone?"""
@@ -172,11 +172,11 @@ class Side:
         self.bpy.ops.wm.open_mainfile(filepath=str(self.base))
 
     def ready(self) -> bool:
-        """Does the backend hold the file's capture, with the labels on the scan?"""
+        """Does the backend hold the file's capture, with the labels on the scan? If not, the person is told why."""
         self.ops.restart_backend()
-        return self.until(lambda: self.session.client.state.value != "Stopping" and not self.session.importing) and (
-            self.until(lambda: self.failed or self.session.up_to_date)
-        )
+        self.until(lambda: self.session.client.state.value != "Stopping" and not self.session.importing)
+        self.until(lambda: self.failed or self.told or self.session.up_to_date)
+        return not self.failed and self.session.up_to_date
 
     # Jobs.
 
@@ -212,8 +212,8 @@ class Side:
     def _begin_save(self) -> None:
         self.bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "saved.blend"), copy=True)
 
-    def begin(self, job: Job) -> None:
-        """Bring everything to where the job can begin."""
+    def begin(self, job: Job) -> bool:
+        """Bring everything to where the job can begin; whether it can."""
         self.stop()
         if job.cold:
             self.use_cache()
@@ -222,12 +222,13 @@ class Side:
         if job.fresh:
             self.bpy.ops.wm.read_homefile(use_empty=True)
             self.session.start()
-            assert self.until(lambda: self.session.client.state.value == "Ready"), self.session.client.reason
-            return
+            return self.until(lambda: self.session.client.state.value == "Ready")
         self.open_base()
-        assert self.ready(), self.told
+        if not self.ready():
+            return False
         if job.name == "open":  # the backend holds it: begin with an empty cache again
             shutil.rmtree(self.folder / f"cache-{self.caches}", ignore_errors=True)
+        return True
 
     def forget_cache(self) -> None:
         """Remove the last cache; every round has its own."""

@@ -8,6 +8,8 @@ import shlex
 
 from .states import BridgeError
 
+_SERVE = re.compile(r"\bserve\b(?!.*\bserve\b)", re.DOTALL)  # the last one: hosts and folders may be called so too
+
 
 def remote_command(text: str) -> list[str]:
     """The arguments of a command line such as ``ssh host "cd clickfield && python -m backend serve"``.
@@ -23,9 +25,18 @@ def remote_command(text: str) -> list[str]:
     return words
 
 
+def with_options(text: str, options: list[str]) -> str:
+    """The command with more options of the backend, ``--name=value``; those that it has itself stay as they are.
+
+    A command that does not say ``serve`` starts a script of the person's, which options would not reach.
+    """
+    more = [one for one in options if not re.search(rf"(?<![\w-]){one.partition('=')[0]}\b", text)]
+    return _SERVE.sub(" ".join(["serve", *more]), text)
+
+
 def doctor_of(text: str) -> list[str]:
     """The command that lets the same backend check itself. Raises BridgeError when it cannot be told."""
-    doctor = re.sub(r"\bserve\b(?!.*\bserve\b)", "doctor", text)
+    doctor = _SERVE.sub("doctor", text)
     if doctor == text:
         raise BridgeError("The Remote command in the preferences does not run 'backend serve', so it cannot be tested.")
     return remote_command(doctor)

@@ -48,13 +48,15 @@ class Parcel:
     """The files that a path stands for.
 
     ``files``: name relative to ``top``, with / only, and size; ``entry`` is the name of what the person chose.
-    ``unreadable``: names of files that are there and cannot be read.
+    ``unreadable``: names of files that are there and cannot be read. ``outside``: names of links that lead out of the
+    capture's folder; what they lead to is not part of it and is not sent.
     """
 
     top: Path
     entry: str
     files: tuple[tuple[str, int], ...]
     unreadable: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -114,7 +116,7 @@ def parcel_of(path: Path, root: Path, task: Task) -> Parcel:
     above = [place for place in list(root.parents)[:LEVELS] if place.name]
     top = above[-1].parent if above else root.parent
     single = path.is_file() and path.suffix.lower() in SINGLE
-    found = _beside(path) if single else _inside(root, task)
+    found, outside = (_beside(path), []) if single else _inside(root, task)
     if not single:
         found = [*found, *(file for place in above for file in _calibrations(place))]
     files, unreadable = [], []
@@ -126,30 +128,41 @@ def parcel_of(path: Path, root: Path, task: Task) -> Parcel:
             unreadable.append(name)
     if not files:
         raise FilesError(f"{path.name} is empty or cannot be read; choose the folder of an RGB-D capture.")
-    return Parcel(top, path.relative_to(top).as_posix(), tuple(sorted(files)), tuple(unreadable))
+    names = tuple(link.relative_to(root).as_posix() for link in outside)
+    return Parcel(top, path.relative_to(top).as_posix(), tuple(sorted(files)), tuple(unreadable), names)
 
 
-def _inside(root: Path, task: Task) -> list[Path]:
-    """All files below a folder, links followed, hidden ones left out as everywhere."""
-    found, seen, places = [], set(), [root]
+def _inside(root: Path, task: Task) -> tuple[list[Path], list[Path]]:
+    """All files below a folder, hidden ones left out as everywhere, links followed; and the links that lead out."""
+    found: list[Path] = []
+    outside: list[Path] = []
+    places: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
+    looked = 0
     while places:
-        place = places.pop()
+        place, way = places.pop()
         real = os.path.realpath(place)
-        if real in seen:  # a link that leads in a circle
+        if real in way:  # a link that leads in a circle
             continue
-        seen.add(real)
+        looked += 1
         task.check()
         for entry in os.scandir(place):
             if entry.name.startswith((".", "__MACOSX")):
                 continue
-            if entry.is_dir():
-                places.append(Path(entry.path))
+            if entry.is_symlink() and not _stays(entry.path, root):
+                outside.append(Path(entry.path))
+            elif entry.is_dir():
+                places.append((Path(entry.path), (*way, real)))
             elif entry.is_file():
                 found.append(Path(entry.path))
-        if len(found) > MAX_FILES:
+        if len(found) + looked > MAX_FILES:
             sentence = f"{root} has more than {MAX_FILES:,} files; choose the capture's own folder."
             raise FilesError(sentence)
-    return found
+    return found, outside
+
+
+def _stays(link: str | Path, folder: Path) -> bool:
+    """Does what a link leads to lie in a folder?"""
+    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))
 
 
 def _calibrations(place: Path) -> list[Path]:
@@ -160,7 +173,9 @@ def _calibrations(place: Path) -> list[Path]:
     return [
         Path(entry.path)
         for entry in entries
-        if any(fnmatch.fnmatch(entry.name.lower(), known) for known in ABOVE) and entry.is_file()
+        if any(fnmatch.fnmatch(entry.name.lower(), known) for known in ABOVE)
+        and entry.is_file()
+        and _stays(entry.path, place)
     ]
 
 

@@ -1,5 +1,7 @@
 """Budgets: with plenty nothing changes, with little the scan is coarser and says so, and the system holds the limit."""
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ from backend.budget import GB, PLENTY, Budget
 from backend.captures.detect import open_capture
 from backend.errors import UserError
 from backend.protocol import read_message, write_message
+from backend.surface import clouds
 from backend.surface.fusion import fuse
 from tests import rooms
 
@@ -39,7 +42,11 @@ def test_what_is_taken_grows_with_the_budget_and_ends_at_plenty():
         values = [getattr(Budget(size), name) for size in sizes]
         assert values == sorted(values) and values[0] < values[-1] == getattr(Budget(1 << 50), name)
     assert Budget(int(PLENTY)).share == 1.0 and Budget(int(PLENTY)).superpoints == 3500
+    assert Budget(int(2.3 * GB)).vertices > 2_000_000 > Budget(int(2.1 * GB)).vertices and Budget(0).vertices == 0
     assert Budget(16 * GB).states(500_000) == 16 and Budget(GB).states(10**9) == 2
+    Budget(GB).check_points(4_000_000)
+    with pytest.raises(UserError, match=r"a cloud of 8,000,000 points about 1\.5 GB"):
+        Budget(GB).check_points(8_000_000)
     assert Budget(16 * GB).ahead(640 * 480, 640 * 480, 6) == 6 and Budget(GB).ahead(12_000_000, 300_000, 6) == 1
 
 
@@ -97,6 +104,21 @@ def test_a_scan_that_would_not_fit_is_made_coarser_until_it_does(tmp_path, use, 
     assert budget.notes() == []
 
 
+def test_a_cloud_becomes_coarser_with_little_memory_and_says_so(use, monkeypatch):
+    """A plane of 40,000 points; with a lower limit it stands for a large scan."""
+    monkeypatch.setattr(clouds, "MOST", 100_000)
+    across = np.stack(np.meshgrid(*[np.arange(200) * 0.01] * 2), -1).reshape(-1, 2)
+    points = np.concatenate([across, np.zeros((len(across), 1))], 1).astype(np.float32)
+    made = []
+    for memory in (int(PLENTY), int(0.75 * GB)):
+        use(Budget(memory))
+        made.append(clouds.mesh_points(points, np.full(points.shape, 128, np.uint8), None)[0])
+        made.append(budget.notes())
+    fine, nothing, coarse, (note,) = made
+    assert nothing == [] and coarse.voxel > fine.voxel and len(coarse.vertices) < 0.5 * len(fine.vertices)
+    assert f"{coarse.voxel * 1000:.0f} mm in place of {fine.voxel * 1000:.0f} mm" in note
+
+
 # A real backend.
 
 
@@ -148,6 +170,40 @@ def ply(path, count):
     header += "".join(f"property float {axis}\n" for axis in "xyz")
     header += f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
     path.write_bytes(header.encode() + vertices.tobytes() + faces.tobytes())
+
+
+def thousand(folder):
+    """A capture of 1,000 small frames, as links to eight."""
+    rooms.write_transforms(folder, n_frames=8)
+    listed = json.loads((folder / "transforms.json").read_text())
+    frames = []
+    for number in range(1000):
+        frames.append(dict(listed["frames"][number % 8]))
+        for key in ("file_path", "depth_file_path"):
+            old = folder / frames[-1][key]
+            os.link(old, old.with_name(f"more{number:04d}.png"))
+            frames[-1][key] = f"{old.parent.name}/more{number:04d}.png"
+    (folder / "transforms.json").write_text(json.dumps({**listed, "frames": frames}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system holds the limit on Linux")
+def test_a_thousand_frames_and_two_million_vertices_within_a_gigabyte(tmp_path):
+    """The mesh is refused before its vertices are read; the frames are fused and labelled by the same process."""
+    ply(tmp_path / "large.ply", 2_000_000)
+    thousand(tmp_path / "room")
+    with Backend("--memory=1") as backend:
+        before = backend.peak()
+        refused = backend.ask("open", path=str(tmp_path / "large.ply"))
+        assert refused["code"] == "too_large" and "2,000,000 vertices about 2.2 GB" in refused["sentence"], refused
+        assert backend.peak() < before + 0.05
+        options = {"depth_max": 2.0, "refine_poses": False}  # a small scan, since it is the frames that are many
+        paths = {"path": str(tmp_path / "room" / "transforms.json"), "cache": str(tmp_path / "cache")}
+        opened = backend.ask("open", **paths, options=options)
+        assert opened["type"] == "result" and opened["result"]["left_out"] == [], opened
+        tree, marks = [{"uid": 1, "name": "a"}], [{"label": 1, "points": [[0.0, 0.0, 0.0]]}]
+        answered = backend.ask("document", document={"revision": 1, "tree": tree, "marks": marks})
+        assert answered["type"] == "result", answered
+        assert backend.peak() < before + 0.2  # all frames as they are decoded would be more alone
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system holds the limit on Linux")

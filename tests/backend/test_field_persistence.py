@@ -142,6 +142,13 @@ def test_missing_files_are_told(tmp_path):
     with pytest.raises(UserError) as error:
         load(tmp_path / "scene")
     assert error.value.code == "field_missing"
+
+
+def test_a_folder_that_is_gone_is_made_and_one_that_cannot_be_made_is_told(tmp_path):
+    field = settled_field()
+    size = save(field, tmp_path / "gone" / "scene", {})
+    assert size == sum(path.stat().st_size for path in (tmp_path / "gone").iterdir()) and load(tmp_path / "gone/scene")
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(UserError) as error:
-        save(settled_field(), tmp_path / "no folder" / "scene", {})
-    assert error.value.code == "field_not_saved"
+        save(field, tmp_path / "file" / "scene", {})
+    assert error.value.code == "field_not_saved" and "choose another cache folder" in error.value.sentence

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from backend.captures.capture import Intrinsics
 from backend.field import joint
+from backend.field.sampling import PointSampler
 from backend.labels import marks_only
 from backend.labels.marks_only import MarksOnlyField, _Coding, _level_widths
 from backend.labels.placement import PlacedMark
@@ -52,6 +54,19 @@ def settings():
     patch.setattr(joint, "WIDTH", 64)
     yield
     patch.undo()
+
+
+class SmallDevice(PointSampler):
+    """A sampler whose device has too little memory for so many of the next draws."""
+
+    failing = 0
+
+    def draw(self, pixels):
+        batch = super().draw(pixels)
+        if self.failing:
+            self.failing -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
 
 
 def clicks(surface):
@@ -165,3 +180,21 @@ def test_teaching_goes_on_from_what_was_learnt(scene, field):
         field.teach(clicks(surface)[:count], 25)
     found = field.predict()
     assert (found.labels == truth).mean() > 0.9
+
+
+def test_short_of_memory_a_step_is_tried_again_with_the_same_bits_or_told(field, scene, monkeypatch):
+    monkeypatch.setattr(marks_only, "PointSampler", SmallDevice)
+    short = MarksOnlyField(scene[0], scene[1], tree(), seed=3)
+    short._sampler.failing = 2
+    while not short.geometry_done:
+        short.geometry_slice(0.5)
+    marks = clicks(scene[1])
+    wanted = learnt(field, marks)
+    short.label_slice(tree(), marks, 0.001)
+    short._sampler.failing = 1 << 40
+    with pytest.raises(torch.OutOfMemoryError):
+        short.label_slice(tree(), marks, 1.0)
+    short._sampler.failing = 0  # the person has closed something: the document is learnt from its beginning
+    while not short.labels_done:
+        short.label_slice(tree(), marks, 0.01)
+    assert np.array_equal(short.predict().probability, wanted.probability)

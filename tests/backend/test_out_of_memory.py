@@ -1,6 +1,7 @@
 """Too little memory, with errors that torch itself raises: tried again, in smaller pieces, on the CPU, told; and
 results that are made anew once the cause of a failure is gone."""
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from backend.errors import Cancelled, UserError
-from backend.out_of_memory import TRIES, frugally, is_out_of_memory, notices, or_on_cpu
+from backend.out_of_memory import TRIES, broke_import, frugally, is_out_of_memory, notices, or_on_cpu
 from backend.preparing import Prepared, waited
 from backend.server import error_fields
 
@@ -24,6 +25,15 @@ def test_what_torch_and_python_say_is_understood_and_told():
         with pytest.raises((RuntimeError, MemoryError)) as error:
             work()
         assert is_out_of_memory(error.value) and error_fields(error.value)["code"] == "out_of_memory"
+    try:
+        try:
+            raise ImportError("libopenblas.so: failed to map segment from shared object")
+        except ImportError as first:
+            raise ImportError("Importing numpy failed") from first
+    except ImportError as error_of_numpy:
+        assert broke_import(error_of_numpy)
+    assert not is_out_of_memory(ImportError("cannot import name"))
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory")) and not broke_import(error.value)
     assert not is_out_of_memory(RuntimeError("sizes do not fit")) and not is_out_of_memory(KeyError("out of memory"))
 
 

@@ -106,6 +106,19 @@ def test_exceptions_become_sentences_and_the_server_lives_on(backend, kind, code
     assert error["detail"].splitlines()[-1] in backend.end()[1]
 
 
+@pytest.mark.parametrize("kind", ["memory", "library"])
+def test_a_process_that_ran_out_of_memory_while_it_loaded_something_ends_with_a_sentence(backend, tmp_path, kind):
+    if kind == "memory":
+        (tmp_path / "large.py").write_text("raise MemoryError")
+        backend.tell(1, "import", {"folder": str(tmp_path), "name": "large"})
+    else:
+        backend.tell(1, "raise", {"kind": kind})
+    assert backend.error(1)["code"] == "out_of_memory"
+    last = backend.error(0)
+    assert "while it loaded a part of itself" in last["sentence"] and "Restart" in last["sentence"]
+    assert backend.end()[0] == EXIT_CANNOT_START
+
+
 def test_bad_document_is_told_in_its_own_words(backend):
     backend.tell(1, "checked", {"document": {"tree": [], "marks": [{"label": 3}]}})
     error = backend.error(1)

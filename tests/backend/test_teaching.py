@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from backend import protocol, teaching
+from backend import out_of_memory, protocol, teaching
 from backend.captures.detect import ImportOptions
 from backend.field import joint
 from backend.labels import marks_only
@@ -91,3 +92,26 @@ def test_methods_can_be_changed_at_any_time(settled, workspace):
 def test_without_marks_there_is_nothing_to_learn(settled, workspace):
     found = workspace.label(document("marks-only", 0, revision=8))
     assert not found.labels.any() and not workspace._by_marks.waiting
+
+
+def test_a_device_without_memory_hands_over_to_the_cpu_which_gives_the_same_labels(settled, workspace):
+    out_of_memory.notices()
+    workspace._settled.clear()
+    workspace.label(document("marks-only", revision=20))
+    by_marks = workspace._by_marks
+    by_marks._device = torch.device("cuda")  # as if its field were there
+    field = by_marks._field.result()
+    field._sampler = Full(field._sampler)
+    workspace.idle()
+    assert by_marks._device.type == "cpu" and by_marks._field.result() is not field
+    assert np.array_equal(workspace.settle(silent).labels, settled[1].labels)
+
+
+class Full:
+    """A sampler on a device that is full for good."""
+
+    def __init__(self, sampler):
+        self.generator = sampler.generator
+
+    def draw(self, pixels):
+        raise torch.OutOfMemoryError("CUDA out of memory")

@@ -146,8 +146,12 @@ def test_limits_reach_the_backend():
             "--cache-size=1",
             "--unpacked-size=8",
         ]
+        own.remote = 'ssh host "python -m backend serve --memory 32"'
+        assert preferences.backend_command()[2] == (
+            "python -m backend serve --gpu-memory=2 --cache-size=1 --unpacked-size=8 --memory 32"
+        )
         own.memory = 0.2
         assert own.memory == 0.75
     finally:
-        own.memory, own.gpu_memory, own.cache_size, own.unpacked_size = 0, 0, 4, 32
+        own.memory, own.gpu_memory, own.cache_size, own.unpacked_size, own.remote = 0, 0, 4, 32, ""
     assert preferences.backend_command() == usual and usual[-1] == "serve"

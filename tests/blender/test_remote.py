@@ -135,6 +135,7 @@ def test_all_of_it_without_a_common_folder(room, abroad, home, live, own):
 
     bpy.ops.wm.read_homefile(use_empty=True)
     part("blender_addon.preferences").get().remote = command
+    (folder / "elsewhere").symlink_to(ROOT, target_is_directory=True)
     ops.import_capture(filepath=str(folder / "transforms.json"))
     waited(live, lambda: arrived(cache) > BIG // 4 or window().problem)
     os.kill(live.session().client.hello["pid"], signal.SIGKILL)
@@ -146,6 +147,7 @@ def test_all_of_it_without_a_common_folder(room, abroad, home, live, own):
     waited(live, lambda: not live.session().importing)
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     assert own.capture_id and window().problem == ""
+    assert "Links that lead out of the capture's folder were not followed: elsewhere" in window().notes
     assert puts(live) - taken <= (sum(sizes) - kept) // (1 << 20) + len(sizes) + 1  # what had come is not sent again
 
     there = labelled(live, own)

@@ -84,9 +84,15 @@ class ToyWorkspace:
             "memory": MemoryError(),
             "torch_memory": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
             "disk": OSError(28, "No space left on device"),
+            "library": ImportError("some.so: failed to map segment from shared object"),
             "module": ModuleNotFoundError("No module named 'no_such_package'", name="no_such_package"),
         }
         raise kinds[params["kind"]]
+
+    def do_import(self, params, arrays, progress):
+        sys.path.insert(0, params["folder"])
+        __import__(params["name"])
+        return {}, {}
 
     def do_unsendable(self, params, arrays, progress):
         return {"a set": {1, 2}}, {}

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from clickfield.blender_addon.bridge.remote_command import doctor_of, remote_command
+from clickfield.blender_addon.bridge.remote_command import doctor_of, remote_command, with_options
 from clickfield.blender_addon.bridge.remote_files import Reading, Task, hashed, parcel_of, samples
 from clickfield.blender_addon.bridge.remote_results import KEPT, Writing
 from clickfield.blender_addon.bridge.states import BridgeError
@@ -39,19 +39,23 @@ def test_a_folder_with_all_that_is_in_it(tmp_path):
     write(root, rgb__1_dot_png=b"1", transforms_dot_json=b"{}", _dot_hidden=b"x", __MACOSX=b"")
     write(tmp_path, rgb__2_dot_png=b"22")
     write(root.parent, cam_params_dot_json=b"above", secret_dot_txt=b"never")
-    (root / "linked").symlink_to(tmp_path / "rgb")
+    (root / "linked").symlink_to("rgb")
+    (root / "out").symlink_to(tmp_path / "rgb")
+    (root / "rgb" / "3.png").symlink_to(tmp_path / "rgb" / "2.png")
+    (root.parent / "intrinsics.txt").symlink_to(tmp_path / "rgb" / "2.png")
     (root / "rgb" / "circle").symlink_to(root)
     os.mkfifo(root / "pipe")
     found = names(root / "transforms.json", root)
     top = os.path.commonpath([found.top / name for name, _ in found.files])
     assert {str((found.top / name).relative_to(root.parent)): size for name, size in found.files} == {
         "cam_params.json": 5,
-        "ünï room/linked/2.png": 2,
+        "ünï room/linked/1.png": 1,
         "ünï room/rgb/1.png": 1,
         "ünï room/transforms.json": 2,
     }
+    assert sorted(found.outside) == ["linked/3.png", "out", "rgb/3.png"]
     assert found.top / found.entry == root / "transforms.json" and top == str(root.parent)
-    assert all(found.entry.split("/")) and [size for _, size, _ in samples(found)] == [1, 2, 2, 5]
+    assert all(found.entry.split("/")) and [size for _, size, _ in samples(found)] == [1, 1, 2, 5]
     assert done(lambda task: parcel_of(tmp_path / "gone", tmp_path, task)).startswith("There is no file or folder")
     (tmp_path / "empty").mkdir()
     assert "is empty" in done(lambda task: parcel_of(tmp_path / "empty", tmp_path / "empty", task))
@@ -154,3 +158,10 @@ def test_remote_commands():
             remote_command(text)
     with pytest.raises(BridgeError, match="cannot be tested"):
         doctor_of("my script")
+
+
+def test_options_go_behind_serve_unless_it_has_them():
+    text = 'ssh serve "cd serve && python -m backend serve --memory 32" # again'
+    told = with_options(text, ["--memory=4", "--gpu-memory=2.5"])
+    assert told == 'ssh serve "cd serve && python -m backend serve --gpu-memory=2.5 --memory 32" # again'
+    assert with_options(text, []) == text and with_options("my script", ["--memory=4"]) == "my script"

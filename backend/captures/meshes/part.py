@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend import budget
 from backend.errors import UserError
 
 MAX_FILE = 8 << 30  # bytes
@@ -62,13 +63,18 @@ def opened(path: Path) -> np.ndarray:
 
 
 def check_counts(path: Path, vertices: int, faces: int) -> None:
-    """Raises UserError for more than can be worked on."""
+    """Raises UserError for more than can be worked on, at all or within the memory budget."""
     most = MAX_VERTICES if faces else MAX_POINTS
     if vertices > most or faces > MAX_FACES:
         what = f"{vertices:,} vertices and {faces:,} faces" if faces else f"{vertices:,} points"
         limit = f"{most:,} vertices" if faces else f"{most:,} points"
         sentence = f"The file {path.name} has {what}; {limit} is the most. Decimate it or cut it into parts."
         raise UserError("mesh_too_large", sentence)
+    if faces:
+        soup = vertices >= 3 * faces  # every face has its own vertices, until those in the same place are made one
+        budget.current().check_vertices(faces // 2 if soup else vertices)
+    else:
+        budget.current().check_points(vertices)
 
 
 def check_indices(path: Path, faces: np.ndarray, count: int) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend import budget
+
 from .part import Part
 
 WANTED = 60_000  # vertices that a surface should have at least, evenly spread
@@ -28,6 +30,7 @@ def longest_edge(parts: list[Part]) -> float:
 def refine(part: Part, longest: float) -> int:
     """Cut edges longer than ``longest`` in halves until there are none; how many vertices were added."""
     before, limit = len(part.positions), longest * longest
+    most = min(MOST, budget.current().vertices)
     for _ in range(PASSES):
         faces = part.faces
         lengths = np.stack([_squared(part.positions, faces[:, k], faces[:, (k + 1) % 3]) for k in range(3)], axis=1)
@@ -36,7 +39,7 @@ def refine(part: Part, longest: float) -> int:
             break
         ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1)[long]
         keys, at = np.unique(ends.min(1) << 32 | ends.max(1), return_inverse=True)
-        if len(part.positions) + len(keys) > MOST:
+        if len(part.positions) + len(keys) > most:
             break
         middle = np.full(faces.shape, -1, np.int64)
         middle[long] = len(part.positions) + at.ravel()
