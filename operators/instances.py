@@ -171,22 +171,23 @@ class CLICKFIELD_OT_assign_objects(LabelChoice, ObjectsOperator, bpy.types.Opera
         root = collections.results_collection(scene, own.capture_id)
         folders = collections.Folders(root, scene) if root is not None else None
         for item in items:
-            for row in rows[item.name]:
-                own.marks[row].label, own.marks[row].instance = uid, 0
+            number = free_number(scene, uid)
+            for row in rows[item.name]:  # those that say which pieces are one thing go on saying it
+                mark = own.marks[row]
+                mark.label, mark.instance = uid, number if mark.instance else 0
             if not rows[item.name]:
                 mark_object(scene, item, label, 0)
-            self._move(scene, folders, item, uid)
+            self._move(scene, folders, item, uid, number)
         if folders is not None:
             folders.drop_empty()
         own.revision += 1
         self.report({"INFO"}, f"{len(items)} objects are {label.name} now; separate again to cut them anew")
         return {"FINISHED"}
 
-    def _move(self, scene, folders, item, uid):
+    def _move(self, scene, folders, item, uid, number):
         """Let an object have a label: its number, its points, its collection."""
         its = item.clickfield
-        its.instance = free_number(scene, uid)
-        former, its.label = its.label, uid
+        former, its.label, its.instance = its.label, uid, number
         labels, confidence = scan.read_labels(item.data)
         scan.write_labels(item.data, np.where(labels == former, uid, labels).astype(np.uint16), confidence)
         holders = [one for one in item.users_collection if one.get(collections.LABEL) == former]

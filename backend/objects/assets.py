@@ -20,6 +20,7 @@ from .instances import Claim, Known
 from .pose import Pose, main_direction, standing
 from .preview import picture
 from .separation import SceneObject, separate
+from .skirts import with_skirts
 from .solid_lighter import lighter
 from .solid_sketch import Sketches
 from .texture import Shape, dress_all
@@ -121,11 +122,15 @@ def make_assets(scene: LabelledScene, options: Options, progress: Progress = lam
                 result, scene.surface, sketches, lambda f, text: progress(0.6 + 0.05 * f, text)
             )
             notes += more
+    skirted = with_skirts(result, scene.surface, scene.confidence, closed)
     made = []
     for index, thing in enumerate(result.objects):
         progress(0.65 + 0.05 * index / len(result.objects), f"Finishing {thing.name}")
         one = closed.get(index)
-        made.append(_closed(thing, one, scene, direction) if one and one.solid else _open(thing, scene, direction))
+        if one and one.solid:
+            made.append(_closed(thing, one, scene, direction))
+        else:
+            made.append(_open(skirted.get(index, thing), scene, direction))
     made = _dressed(made, scene, options, lambda f, text: progress(0.7 + 0.2 * f, text))
     for index, asset in enumerate(made):
         made[index] = _finished(asset, options, partial(progress, 0.9 + 0.1 * index / len(made)))

@@ -95,15 +95,19 @@ class Blend:
 
 def _common_gains(seen: Sequence[Sightings], photos: int) -> np.ndarray:
     """(photos, 3) gains from pairs of sightings of the same vertices."""
+    counts = [(one.photo >= 0).sum(axis=1) for one in seen]
+    step = max(int(sum((count * (count - 1) // 2).sum() for count in counts)) // PAIRS, 1)
     parts: list[tuple[np.ndarray, ...]] = []
+    passed = 0  # every step-th pair counts; all of them would take hundreds of megabytes
     for one in seen:
         for i in range(KEPT):
             for j in range(i + 1, KEPT):
                 both = np.flatnonzero((one.photo[:, i] >= 0) & (one.photo[:, j] >= 0))
-                parts.append((one.photo[both, i], one.photo[both, j], one.light[both, i], one.light[both, j]))
+                chosen = both[-passed % step :: step]
+                passed += len(both)
+                parts.append((one.photo[chosen, i], one.photo[chosen, j], one.light[chosen, i], one.light[chosen, j]))
     first, second, light, other = (np.concatenate([part[k] for part in parts]) for k in range(4))
-    step = max(len(first) // PAIRS, 1)
-    return gains(first[::step], second[::step], light[::step], other[::step], photos)
+    return gains(first, second, light, other, photos)
 
 
 def _strangeness(color: np.ndarray, worth: np.ndarray) -> np.ndarray:

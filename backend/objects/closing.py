@@ -42,17 +42,17 @@ def close_things(
     every = list(sketches.of.values())
     if capture.frames:
         lattices, needed = [one.lattice for one in every], [one.needed for one in every]
-        fields = integrate(capture, surface, lattices, needed, lambda f, text: progress(0.6 * f, text))
+        fields = integrate(capture, surface, lattices, needed, progress)
     else:
-        fields = None
+        fields = (
+            (turn, seen_from_mesh(sketch.lattice, surface), turn / len(every)) for turn, sketch in enumerate(every)
+        )
     made = {}
-    for turn, sketch in enumerate(every):
-        progress(0.6 + 0.4 * turn / len(every), f"Closing {sketches.name(sketch)}")
-        seen = fields[turn] if fields is not None else seen_from_mesh(sketch.lattice, surface)
+    for turn, seen, done in fields:
+        sketch = every[turn]
+        progress(done, f"Closing {sketches.name(sketch)}")
         around = sketches.neighbours(sketch)
         made[sketch.part] = Closed(solidify(sketch.lattice, seen, around, sketch.planes, margin, mirror), sketch)
-        if fields is not None:
-            fields[turn] = None  # the largest arrays of all; they are not needed again
     return made
 
 

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..surface.surface import Surface
+from .belonging import belonging
 
 JOIN_GAP = 2.0  # voxels: patches of one thing nearer than this are one instance, since scans have holes
 # A part of a thing with less than this share of its label's largest part must be so certain somewhere, as a share of
@@ -24,6 +25,7 @@ GUESS_AREA, GUESS_CONFIDENCE = 0.1, 0.7
 UNKNOWN_CONFIDENCE = 0.1  # below it nothing speaks for a part, whatever its size
 RIM = 0.5  # share of a small part's rim that must belong to one other part for it to take the small one in
 OPEN_RIM = 0.25  # how much of that the border of the mesh counts: a scan has holes everywhere
+LEAST_LOOSE = 3.0  # voxels: shorter pieces are not asked what they hang on
 ROUNDS = 4  # a small part beside another small one gets its turn when that one has been taken in
 
 
@@ -65,6 +67,10 @@ def find_parts(
     joined = _join(surface, ends[~same], patches, patch, things, min_size)
     part = joined[patch]
     parts = _Measures(surface.vertices, labels, confidence, weight, part)
+    links = _loose(surface, ends[~same], parts, part, things, min_size)
+    if len(links):
+        part = _components(links, parts.count)[part]
+        parts = _Measures(surface.vertices, labels, confidence, weight, part)
     small = parts.small(things, min_size)
     final = _absorbed(_small_rims(faces, ends[~same], part, small), small, parts.label > 0)
     crumb = small & small[final]
@@ -156,6 +162,26 @@ def _near(
         linked = patch[mine][pairs]
         links.append(linked[linked[:, 0] != linked[:, 1]])
     return np.concatenate(links)
+
+
+def _loose(
+    surface: Surface, across: np.ndarray, parts: _Measures, part: np.ndarray, things: np.ndarray, min_size: float
+) -> np.ndarray:
+    """Pairs (L, 2) of parts of one thing label between which the scan has a gap, as of ``belonging``."""
+    asked = things[parts.label] & (parts.label > 0) & (parts.longest > max(min_size, LEAST_LOOSE * surface.voxel))
+    asked &= np.bincount(parts.label[asked], minlength=65536)[parts.label] > 1
+    chosen = np.flatnonzero(asked)
+    if not len(chosen):
+        return np.zeros((0, 2), np.int64)
+    number = np.cumsum(asked) - 1
+    rows = np.flatnonzero(asked[part])
+    ends = across.ravel()
+    ends = ends[asked[part[ends]]]
+    contacts = np.column_stack([number[part[ends]], surface.vertices[ends, 2]])
+    links = belonging(
+        surface.vertices[rows], number[part[rows]], parts.label[chosen], parts.area[chosen], contacts, surface.voxel
+    )
+    return chosen[links]
 
 
 def _border(faces: np.ndarray, count: int) -> np.ndarray:

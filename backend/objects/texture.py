@@ -25,6 +25,7 @@ from functools import partial
 
 import numpy as np
 
+from .. import budget
 from ..captures.capture import Capture, Frame
 from ..surface.surface import Surface
 from .aligning import aligned
@@ -38,7 +39,7 @@ Progress = Callable[[float, str], None]
 SMALLEST = 256  # texels along a texture's side
 USED = 0.62  # share of a texture that charts cover, for choosing its size
 ROOM = 1.15  # so much too small a texture may be before the next size is taken
-TEXELS = 12_000_000  # worked on at a time; more objects take another pass over the photos
+TEXELS = 6_000_000  # worked on at a time, with plenty of memory; more objects take another pass over the photos
 SAMPLES = 400  # points per object that choose its texture's size
 GRAZING = 2.0  # power of the cosine in a view's worth
 HIDING_VOXELS = 2.0  # cells of the coarser scan that says what is hidden
@@ -93,9 +94,10 @@ def dress_all(
     limit = 1 << (max(int(size_limit), SMALLEST).bit_length() - 1)
     sides = [_side(shape, capture, limit) for shape in shapes]
     made: list[Dressed] = []
+    views = _Views(shapes, capture, surface)
     for batch in _batches(sides):
         part = partial(_part, progress, len(made) / len(shapes), len(batch) / len(shapes))
-        made += _dress([shapes[i] for i in batch], [sides[i] for i in batch], capture, surface, part)
+        made += _dress([shapes[i] for i in batch], [sides[i] for i in batch], views, part)
     return made
 
 
@@ -106,8 +108,9 @@ def _part(progress: Progress, start: float, share: float, fraction: float, text:
 def _batches(sides: Sequence[int]) -> Iterator[list[int]]:
     """Consecutive shapes whose texels fit into memory together."""
     batch: list[int] = []
+    most = TEXELS * budget.current().share
     for number, side in enumerate(sides):
-        if batch and sum(sides[i] ** 2 for i in batch) + side**2 > TEXELS:
+        if batch and sum(sides[i] ** 2 for i in batch) + side**2 > most:
             yield batch
             batch = []
         batch.append(number)
@@ -140,16 +143,35 @@ def _side(shape: Shape, capture: Capture, limit: int) -> int:
     return int(min(max(1 << int(np.ceil(np.log2(max(wanted, 1.0)))), SMALLEST), limit))
 
 
-def _dress(
-    shapes: Sequence[Shape], sides: Sequence[int], capture: Capture, surface: Surface, progress: Progress
-) -> list[Dressed]:
+class _Views:
+    """The keyframes' photos, each moved to where it fits; what has been looked at is kept for the next batch."""
+
+    def __init__(self, shapes: Sequence[Shape], capture: Capture, surface: Surface):
+        self.capture, self._surface, self.voxel = capture, surface, surface.voxel
+        scan = coarser(surface.vertices, surface.faces, HIDING_VOXELS * surface.voxel)
+        self._hiding = Hiding(scan, tuple((shape.vertices, shape.faces) for shape in shapes), surface.voxel)
+        self._known: dict[int, tuple[View, float]] = {}
+
+    def light(self, number: int) -> np.ndarray:
+        """(H, W, 3) float32 linear light of a photo. Raises UserError."""
+        return light_of(self.capture.frames[number].color())
+
+    def of(self, number: int, light: np.ndarray) -> tuple[View, float]:
+        """A keyframe and the sharpness of its photo, whose light is given. Raises UserError."""
+        if number not in self._known:
+            view = view_of(self.capture, self.capture.frames[number], self._hiding)
+            self._known[number] = aligned(view, light, self._surface), sharpness(light)
+        return self._known[number]
+
+
+def _dress(shapes: Sequence[Shape], sides: Sequence[int], views: _Views, progress: Progress) -> list[Dressed]:
     charts: list[Unwrapped] = []
     meshes: list[FineMesh] = []
     for number, (shape, side) in enumerate(zip(shapes, sides, strict=True)):
         progress(0.25 * number / len(shapes), "Unwrapping objects")
         charts.append(unwrapped(shape.vertices, shape.faces, side))
         meshes.append(fine_mesh(shape.vertices, shape.faces, charts[-1].uv, side))
-    photos = _Photos(shapes, meshes, capture, surface)
+    photos = _Photos(shapes, meshes, views)
     blends = photos.blends(lambda f, text: progress(0.25 + 0.45 * f, text))
     textures = photos.painted(blends, lambda f, text: progress(0.7 + 0.3 * f, text))
     return [
@@ -161,30 +183,26 @@ def _dress(
 class _Photos:
     """The capture's photos over the fine meshes of some objects, all their vertices in one row."""
 
-    def __init__(self, shapes: Sequence[Shape], meshes: Sequence[FineMesh], capture: Capture, surface: Surface):
-        self._shapes, self._meshes, self._capture, self._surface = shapes, meshes, capture, surface
+    def __init__(self, shapes: Sequence[Shape], meshes: Sequence[FineMesh], views: _Views):
+        self._shapes, self._meshes, self._views, self._used = shapes, meshes, views, []
         self._points = np.concatenate([mesh.vertices for mesh in meshes])
         self._normals = np.concatenate([mesh.normals for mesh in meshes])
         self._starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
         density = [_density(mesh) for mesh in meshes]
         self._density = np.repeat(density, np.diff(self._starts))
-        scan = coarser(surface.vertices, surface.faces, HIDING_VOXELS * surface.voxel)
-        self._hiding = Hiding(scan, tuple((shape.vertices, shape.faces) for shape in shapes), surface.voxel)
-        self._views: dict[int, View] = {}
 
     def blends(self, progress: Progress) -> list[Blend]:
         """Look at all photos; what each vertex is to be painted from."""
         seen = [Sightings(mesh) for mesh in self._meshes]
-        crisp = np.zeros(len(self._capture.frames))
-        for number, frame in enumerate(self._capture.frames):
-            progress(number / len(crisp), "Looking through the photos")
+        frames = self._views.capture.frames
+        crisp = np.full(len(frames), np.nan)
+        for number, frame in enumerate(frames):
+            progress(number / len(frames), "Looking through the photos")
             if not self._in_view(frame).any():
-                crisp[number] = np.nan
                 continue
-            light = light_of(frame.color())
-            crisp[number] = sharpness(light)
-            view = aligned(view_of(self._capture, frame, self._hiding), light, self._surface)
-            self._views[number] = view
+            light = self._views.light(number)
+            view, crisp[number] = self._views.of(number, light)
+            self._used.append((number, view))
             worth, pixels = self._worth(view)
             for sightings, start, end in zip(seen, self._starts, self._starts[1:], strict=False):
                 found = start + np.flatnonzero(worth[start:end] > 0)
@@ -198,7 +216,7 @@ class _Photos:
 
     def _in_view(self, frame: Frame) -> np.ndarray:
         """(P,) bool: vertices within the frame, hidden or not."""
-        pose = self._capture.camera_to_scene(frame)
+        pose = self._views.capture.camera_to_scene(frame)
         local = (self._points - pose[:3, 3]) @ pose[:3, :3]
         pixels = frame.intrinsics.project(np.where(local[:, 2:] > 0.05, local, [0.0, 0.0, 1.0]))
         size = [frame.intrinsics.width, frame.intrinsics.height]
@@ -207,7 +225,7 @@ class _Photos:
     def _worth(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """What a view is worth at each vertex (P,), and their pixels (P, 2)."""
         pixels, z = view.place(self._points)
-        worth = view.worth(self._points, pixels, z, self._surface.voxel)
+        worth = view.worth(self._points, pixels, z, self._views.voxel)
         found = np.flatnonzero(worth > 0)
         towards = view.position - self._points[found]
         slant = (towards * self._normals[found]).sum(1) / np.linalg.norm(towards, axis=1)
@@ -224,13 +242,13 @@ class _Photos:
     def painted(self, blends: Sequence[Blend], progress: Progress) -> list[np.ndarray]:
         """The textures (S, S, 4) uint8."""
         sums = [np.zeros((len(mesh.texel), 4), np.float32) for mesh in self._meshes]
-        for step, (number, view) in enumerate(self._views.items()):
-            progress(step / len(self._views), "Painting")
+        for step, (number, view) in enumerate(self._used):
+            progress(step / len(self._used), "Painting")
             if not any((blend.weight_of(number) > 0).any() for blend in blends):
                 continue
-            light = light_of(self._capture.frames[number].color())
+            light = self._views.light(number)
             for mesh, blend, total in zip(self._meshes, blends, sums, strict=True):
-                _paint(mesh, blend, number, view, light, self._surface.voxel, total)
+                _paint(mesh, blend, number, view, light, self._views.voxel, total)
         return [_finished(*parts) for parts in zip(self._meshes, blends, sums, strict=True)]
 
 

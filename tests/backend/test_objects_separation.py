@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from backend.errors import UserError
 from backend.labels.tree import Label, LabelTree
+from backend.objects.belonging import belonging
 from backend.objects.cutting import cut_by_labels
 from backend.objects.pose import foot
 from backend.objects.separation import separate
@@ -358,3 +359,29 @@ def test_noisy_labels_give_whole_objects(seed):
         assert made.faces.min() == 0 and made.faces.max() == len(made.vertices) - 1
         assert len(np.unique(made.faces)) == len(made.vertices)
         assert np.abs((made.vertices + made.origin)[:, 2]).max() < 1e-4
+
+
+def test_what_hangs_in_the_air_belongs_to_what_is_under_it():
+    """A table's top, two legs that end a little below it, a stool under it, and another table's leg elsewhere."""
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-0.5, 0.5, 21), np.linspace(-0.5, 0.5, 21)))
+    top = np.column_stack([x, y, np.where(np.abs(x) > 0.45, 0.40, 0.44)])
+    up = np.linspace(0.0, 0.36, 20)[:, None]
+    legs = [np.column_stack([0 * up + px, 0 * up + py, up]) for px, py in ((0.3, 0.3), (-0.3, 0.3), (2.0, 0.0))]
+    stool = np.array([[0.0, 0.0, 0.0], [0.1, 0.0, 0.2], [0.0, 0.1, 0.1]])
+    pieces = [top, *legs, stool]
+    points = np.concatenate(pieces)
+    piece = np.repeat(np.arange(5), [len(one) for one in pieces])
+    area, label = np.array([1.0, 0.1, 0.1, 0.1, 0.2]), np.full(5, 7)
+    standing = [(number, 0.0) for number in (1, 2, 3, 4) for _ in range(5)]
+
+    def linked(*contacts, area=area, label=label):
+        links = belonging(points, piece, label, area, np.array([*standing, *contacts]), 0.02)
+        return {tuple(link) for link in links.tolist()}
+
+    vase = [(0, 0.44)] * 9  # stands on the top
+    assert linked(*vase) == {(0, 1), (0, 2)}
+    assert linked(*vase, label=np.array([7, 7, 8, 7, 7])) == {(0, 1)}
+    assert linked(*vase, *[(0, 0.40)] * 30) == set()  # a shelf on a wall
+    # What is so little must be a fragment, whatever the rest stands on.
+    small = np.array([1.0, 0.1, 0.04, 0.04, 0.04])
+    assert linked(*[(0, 0.40)] * 30, area=small) == {(0, 2), (0, 4)}

@@ -186,3 +186,35 @@ def test_a_capture_becomes_objects_through_the_real_backend(live, own, tmp_path)
     assert len(list((tmp_path / "assets").glob("*.blend"))) == 1
     libraries = bpy.context.preferences.filepaths.asset_libraries
     libraries.remove(libraries[-1])
+    one_thing_or_two(live, own)
+
+
+def one_thing_or_two(live, own):
+    """Merge, then assign, what the real backend separated; it must agree when it separates again."""
+    ops = bpy.ops.clickfield
+
+    def again(label):
+        ops.separate(close=False, levels=False)
+        assert live.wait_until(lambda: not live.session().waiting, SECONDS)
+        assert not bpy.context.window_manager.clickfield.problem
+        items = objects.separated_objects(bpy.context.scene, own.capture_id)
+        return [item for item in items if item.clickfield.label == label]
+
+    ops.add_label(name="crate")
+    ops.add_mark(label=2, location=(-1.4, 0.95, -0.2))
+    ops.add_mark(label=2, location=(-1.4, 0.6, -0.7))
+    boxes = again(2)
+    assert len(boxes) >= 2 and all(max(box.dimensions) < 2 for box in boxes)
+    for item in bpy.context.view_layer.objects:
+        item.select_set(item in boxes)
+    bpy.context.view_layer.objects.active = boxes[0]
+    assert ops.merge_instances() == {"FINISHED"}
+    (whole,) = again(2)
+    assert max(whole.dimensions) > 2.5 and whole.clickfield.instance == 1
+    for item in bpy.context.view_layer.objects:
+        item.select_set(item == whole)
+    bpy.context.view_layer.objects.active = whole
+    assert ops.assign_objects(label=4) == {"FINISHED"}
+    (crate,) = again(4)
+    assert max(crate.dimensions) > 2.5
+    assert not [item for item in bpy.data.objects if item.clickfield.role == "OBJECT" and item.clickfield.label == 2]
