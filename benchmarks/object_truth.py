@@ -23,6 +23,8 @@ from backend.captures.held_out import every_nth, read_names, without
 from backend.evaluation.truth import Truth, load_truth
 from backend.objects.patches import triangle_areas
 from backend.objects.similar import spread
+from backend.progress import silent
+from backend.registering import registered_capture
 from backend.surface.raster import rasterize
 from benchmarks.label_scenes import SAMPLE, SAMPLE_EVERY
 from benchmarks.sample_room import sample_room
@@ -91,16 +93,18 @@ def load(name: str) -> TrueThings:
 
 
 def generated(name: str, kind: str, seed: int, home: ScenePaths) -> TrueThings:
-    """The truth of a generated scene in its folder."""
+    """The truth of a generated scene in its folder; the capture's poses are refined, as an import does."""
     digest = hashlib.sha256(f"{kind}/{seed}".encode()).digest()
     geometry = BUILDERS[kind](np.random.default_rng(int.from_bytes(digest[:8], "little"))).geometry()
+    held_out = read_names(home.held_out)
     capture = open_capture(home.capture, ImportOptions())
+    capture = registered_capture(capture, silent, model={frame.name for frame in capture.frames} - held_out)
     with np.load(home.mesh, allow_pickle=False) as data:
         seen = data["vertices"], data["instances"], data["labels"]
     return TrueThings(
         name,
         capture,
-        read_names(home.held_out),
+        held_out,
         load_truth(home.truth, capture),
         geometry.mesh.points[geometry.mesh.faces],
         geometry.instance,
