@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .captures.capture import Capture, Frame
+from .captures.selection import evenly
 from .errors import UserError
 from .labelling import Posteriors
 from .labels.placement import nearest_vertices, vertices_within
@@ -37,9 +38,8 @@ class Keyframes:
     """
 
     def __init__(self, capture: Capture, surface: Surface):
-        stride = -(-len(capture.frames) // MOST_FRAMES)
         self._capture, self._surface = capture, surface
-        self._waiting = list(capture.frames[::stride])[::-1]
+        self._waiting = evenly(capture.frames, MOST_FRAMES)[::-1]
         self.names: list[str] = []
         self.areas: list[int] = []  # pixels of each map
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []

@@ -20,6 +20,7 @@ from .captures.detect import ImportOptions
 from .captures.meshes import ScannedMesh, find_mesh, open_mesh, scanned_arrays
 from .errors import UserError
 from .labels.views import LabelView, label_view
+from .progress import Progress, part, silent
 from .protocol import Array
 from .scene_cache import SceneCache
 from .surface.clouds import mesh_points
@@ -27,12 +28,12 @@ from .surface.mesh import vertex_normals
 from .surface.surface import Surface
 from .teaching import MarksTeaching
 from .timing import Timed
-from .workspace import Progress, Workspace
+from .workspace import Workspace
 
 NO_FRAMES = "This scan is a mesh without photos, so it has no keyframes; mark it on its surface."
 
 
-def surface_of(scanned: ScannedMesh, progress: Progress = lambda fraction, text: None) -> tuple[Surface, int]:
+def surface_of(scanned: ScannedMesh, progress: Progress = silent) -> tuple[Surface, int]:
     """The surface that a mesh is, or that a cloud becomes, and how many points were left out as noise.
 
     Raises UserError, Cancelled.
@@ -70,8 +71,8 @@ class BareWorkspace(Workspace):
     ) -> Surface:
         """Read a mesh or a cloud. Raises UserError, Cancelled."""
         with Timed(self.seconds, "read"):
-            scanned = open_mesh(find_mesh(path) or path, options, lambda f, text: progress(0.3 * f, text))
-        return self.take(scanned, lambda f, text: progress(0.3 + 0.7 * f, text), on_capture)
+            scanned = open_mesh(find_mesh(path) or path, options, part(progress, 0.0, 0.3))
+        return self.take(scanned, part(progress, 0.3, 1.0), on_capture)
 
     def take(
         self,

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,11 @@ from typing import Any
 from .batch_scene import is_done, note_of
 from .errors import UserError
 from .file_lock import FileLock
+from .progress import Progress
 from .scene_cache import LAYOUT
 from .store import key_of
 from .writing import write_bytes, write_json
 
-Progress = Callable[[float, str], None]
 ROOT = Path(__file__).resolve().parents[1]
 CONTAINERS = (".zip", ".r3d", ".sens", ".mkv", ".bag")  # captures in one file
 PATIENCE = 0.1  # seconds between two looks at the processes

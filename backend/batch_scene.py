@@ -11,15 +11,14 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .errors import Cancelled, UserError
 from .new_folder import check_folder, new_folder
+from .progress import Progress
 from .writing import write_json
 
-Progress = Callable[[float, str], None]
 MARKER = "batch.json"  # in a folder of results: what they were made from, and the size of every file
 EXIT_ABANDONED = 6
 

@@ -58,7 +58,7 @@ def run(job: DatasetJob, progress: Progress) -> dict:
     check_folder(job.out)
     farthest = {} if job.marks else {"depth_max": FARTHEST}
     options = ImportOptions(up=job.up, depth_encoding=job.depth_encoding, **farthest)
-    everything = open_capture(job.capture, options, lambda f, text: progress(0.05 * f, text))
+    everything = open_capture(job.capture, options, part(progress, 0.0, 0.05))
     capture = chosen_frames(everything, job.step, job.max_frames)
     if job.marks is None:
         return write_data_set(from_folder(capture), formats, job.out, part(progress, 0.05, 1.0))

@@ -31,7 +31,7 @@ what cameras saw of all its members::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,9 @@ from .captures.capture import Capture
 from .errors import UserError
 from .objects.similar import TINTED, Candidate, Emptiness, Match, Seen, match
 from .objects.union import fused
+from .progress import Progress, part
 
 MOST_OBJECTS = 500
-Progress = Callable[[float, str], None]
 Arrays = Mapping[str, Any]
 
 
@@ -62,10 +62,10 @@ def find_similar(
     objects = _candidates(params, arrays)
     if not capture.frames:
         raise UserError("no_frames", "Finding similar things needs the depth images of a capture; this scene has none.")
-    emptiness = Emptiness(capture, voxel, lambda f, text: progress(0.2 * f, text))
+    emptiness = Emptiness(capture, voxel, part(progress, 0.0, 0.2))
     seen = [Seen(made, emptiness) for made in objects]
     names = [str(entry.get("name") or f"object {index}") for index, entry in enumerate(params["objects"])]
-    groups, unsure = _groups(objects, seen, emptiness, names, lambda f, text: progress(0.2 + 0.6 * f, text))
+    groups, unsure = _groups(objects, seen, emptiness, names, part(progress, 0.2, 0.8))
     notes = [f"Nothing was seen of {name}." for name, one in zip(names, seen, strict=True) if not len(one.points)]
     made: dict[str, np.ndarray] = {}
     for number, (first, found) in enumerate(groups):

@@ -16,12 +16,12 @@ from typing import Any
 
 from .captures.capture import Capture, Frame
 from .errors import UserError
+from .progress import Progress
 from .protocol import CACHE_FILLING, CACHE_UNPACKED, Array
 from .remote_store import Arrivals, check_name, checked_list
 from .store import Store
 
 Arrays = dict[str, Array]
-Progress = Callable[[float, str], None]
 Answer = tuple[dict[str, Any], Arrays]
 HEAD = 1 << 16  # bytes at the beginning of a file by which two are compared
 MAX_SAMPLES = 64

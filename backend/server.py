@@ -23,12 +23,12 @@ from typing import Any, BinaryIO, Protocol
 from . import devices, protocol
 from .errors import Cancelled, UserError
 from .out_of_memory import broke_import, is_out_of_memory, not_loaded
+from .progress import Progress
 
 log = logging.getLogger("clickfield.server")
 
 Arrays = dict[str, protocol.Array]
 Emit = Callable[[str, dict, Arrays], None]
-Progress = Callable[[float, str], None]
 
 PR_SET_PDEATHSIG = 1  # of prctl(2); the parent is the thread that started this process: Blender's main thread
 PROGRESS_INTERVAL = 1 / 20  # seconds between two progress messages of one request

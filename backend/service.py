@@ -25,13 +25,13 @@ from .finding_similar import find_similar
 from .labelling import Labelling, Status
 from .labels.queries import MEASURES
 from .pictures import picture_file, picture_to_send
+from .progress import Progress
 from .remote_requests import Elsewhere
 from .store import UNPACKED, Store
 from .surface.surface import Surface
 from .workspace import Workspace
 
 Arrays = dict[str, protocol.Array]
-Progress = Callable[[float, str], None]
 MAX_VIEW_PIXELS = 64_000_000
 
 

@@ -35,7 +35,7 @@ from .labels.tree import LabelTree
 from .labels.views import LabelView, keyframe_view, label_view
 from .objects.assets import Assets, LabelledScene, Options, make_assets
 from .preparing import Prepared, waited
-from .progress import Progress, part
+from .progress import Progress, part, silent
 from .protocol import checked_document
 from .registering import poses_of, registered_capture
 from .scanning import scan
@@ -195,7 +195,7 @@ class Workspace:
 
     # --- labelling ---
 
-    def label(self, document: dict, progress: Progress = lambda fraction, text: None) -> Labelling:
+    def label(self, document: dict, progress: Progress = silent) -> Labelling:
         """The labels of a checked document whose points are in scene coordinates: settled ones when they are
         known, else those of the posterior. Raises UserError, Cancelled.
         """
@@ -298,7 +298,7 @@ class Workspace:
 
     def save(self) -> int:
         """Keep the trained field in the cache; its size in bytes, 0 while it is not settled."""
-        return waited(self._student, lambda f, text: None, "").save()
+        return waited(self._student, silent, "").save()
 
     # --- questions ---
 

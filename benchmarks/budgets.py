@@ -18,16 +18,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import large_capture  # noqa: E402
 
+from benchmarks.hills import document, write_mesh  # noqa: E402
+
 TIMEOUT = 3 * 3600.0  # seconds for one scene within one budget
 SLACK = 0.02  # GB: code of libraries that is mapped after the limit was set
-SIDE = 10.0  # metres of the generated mesh
 LABELS, MARKS = 5, 15
 COLUMNS = ("scene", "budget, GB", "peak, GB", "vertices", "voxel, mm", "superpoints", "seconds", "outcome")
 
@@ -66,70 +65,31 @@ def main() -> None:
         raise SystemExit("A budget was not kept.")
 
 
-def write_mesh(path: Path, count: int) -> None:
-    """A field of coloured domes as a binary PLY of about so many vertices."""
-    side = round(count**0.5)
-    rng = np.random.default_rng(0)
-    at = np.stack(np.meshgrid(*[np.arange(side) * (SIDE / side)] * 2, indexing="ij"), -1).astype(np.float32)
-    height, color = rng.normal(0, 5e-4, (side, side)), np.full((side, side, 3), 150, np.uint8)
-    for center, radius, top in zip(
-        rng.uniform(0.5, 9.5, (60, 2)), rng.uniform(0.1, 0.5, 60), rng.uniform(0.1, 0.8, 60), strict=True
-    ):
-        away = np.hypot(*(at - center).transpose(2, 0, 1)) / radius
-        inside = away < 1
-        height[inside] = np.maximum(height[inside], top * np.sqrt(1 - away[inside] ** 2))
-        color[inside] = rng.integers(0, 255, 3)
-    vertex = np.empty(side * side, [("p", "<f4", 3), ("c", "u1", 3)])
-    vertex["p"], vertex["c"] = np.dstack([at, height]).reshape(-1, 3), color.reshape(-1, 3)
-    index = np.arange(side * side).reshape(side, side)
-    a, b, c, d = (corner.ravel() for corner in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]))
-    face = np.empty(2 * len(a), [("n", "u1"), ("v", "<i4", 3)])
-    face["n"], face["v"] = 3, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertex)}"]
-    header += [f"property float {axis}" for axis in "xyz"]
-    header += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
-    header += [f"element face {len(face)}", "property list uchar int vertex_indices", "end_header\n"]
-    path.write_bytes("\n".join(header).encode() + vertex.tobytes() + face.tobytes())
-
-
 def measured(path: Path, gigabytes: float) -> dict[str, object]:
     """Open, label and train a scene within a budget; what it took and what became of it."""
     from backend import budget
     from backend.bare_surface import BareWorkspace
     from backend.captures.detect import ImportOptions
     from backend.errors import UserError
+    from backend.progress import silent
+    from backend.protocol import checked_document
     from backend.server import error_fields
     from backend.workspace import Workspace
 
     budget.use(budget.chosen(gigabytes))
     budget.hold()
     started, found, outcome = time.perf_counter(), {}, "settled"
-
-    def quiet(fraction: float, text: str) -> None:
-        """Nobody watches."""
-
     try:
         with (BareWorkspace if path.is_file() else Workspace)("cpu") as workspace:
-            surface = workspace.open(path, ImportOptions(), quiet, lambda capture: None)
+            surface = workspace.open(path, ImportOptions(), silent, lambda capture: None)
             found |= {"vertices": len(surface.vertices), "voxel, mm": round(surface.voxel * 1000, 1)}
-            workspace.label(_document(surface), quiet)
+            workspace.label(checked_document(document(surface.vertices, LABELS, MARKS)), silent)
             found["superpoints"] = workspace.superpoint_count
-            workspace.settle(quiet)
+            workspace.settle(silent)
             outcome = " ".join([outcome, *budget.notes()])
     except (UserError, MemoryError, RuntimeError) as error:
         outcome = error_fields(error)["sentence"]
     return found | {"peak, GB": round(_peak(), 3), "seconds": round(time.perf_counter() - started), "outcome": outcome}
-
-
-def _document(surface) -> dict:
-    from backend.protocol import checked_document
-
-    tree = [{"uid": uid, "name": str(uid)} for uid in range(1, LABELS + 1)]
-    places = np.random.default_rng(1).choice(len(surface.vertices), MARKS, replace=False)
-    points = surface.vertices[places].tolist()
-    return checked_document(
-        {"tree": tree, "marks": [{"label": n % LABELS + 1, "points": [p]} for n, p in enumerate(points)]}
-    )
 
 
 def _peak() -> float:

@@ -31,10 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = Store(ROOT / "benchmarks" / "cache" / "labels", limit=20 << 30)
 SAMPLE = ROOT / "assets" / "sample"
 SAMPLE_EVERY = 4  # of the sample capture's frames, one is held out
-FUSING, SEGMENTING = (
-    ("registration", "fusion", "mesh"),
-    ("superpoints", "cues"),
-)  # where the two begin, in backend/surface
+FUSING, SEGMENTING = ("registration", "fusion", "mesh"), ("superpoints", "cues")  # modules that they begin with
 SPLITS = {  # settings are chosen on the first alone; the last is for a second opinion
     "tuning": ("sample", *(f"{kind}-{TUNING[0]}" for kind in KINDS)),
     # As many classes as the study had that set the bar, so that 20 clicks are more than one per class.
@@ -54,11 +51,17 @@ def folders(name: str) -> tuple[Path, Path, Path | None]:
     return home.capture, home.truth, home.held_out
 
 
+def held_out_of(name: str, capture: Capture) -> frozenset[str]:
+    """Names of the frames of a scene that are neither fused nor clicked."""
+    held_out = folders(name)[2]
+    return every_nth(capture, SAMPLE_EVERY) if held_out is None else read_names(held_out)
+
+
 def load_scene(name: str) -> Scene:
     """One scene with its fused surface; "room-0/16" is room-0 with its 16 main classes alone."""
-    path, labels, held_out = folders(name)
+    path, labels, _ = folders(name)
     capture = open_capture(path, ImportOptions())
-    left = every_nth(capture, SAMPLE_EVERY) if held_out is None else read_names(held_out)
+    left = held_out_of(name, capture)
     capture = _registered(capture, left)
     training = without(capture, left)
     surface = _cached(Surface, [_code(*FUSING), training.fingerprint, sorted(left), "surface"], lambda: fused(training))

@@ -116,14 +116,13 @@ def build(now: Opening, scene: bpy.types.Scene, canvas: Canvas) -> Iterator[obje
         assembly.update_pictures(scene, now.capture)
     while now.surface is None:
         yield WAIT
-    if now.fresh:
-        yield from cameras.move(scene, now.capture["id"], now.surface["poses"])
     scan = scans.find_scan(scene, now.capture["id"])
     if scan is None:
         scan = scans.new_scan(scene.collection, f"Scan {now.capture['name']}", now.capture["id"])
     if now.fresh or not _has_surface(scan.data, now.surface):
         while now.made() is None:
             yield WAIT
+        yield from cameras.move(scene, now.capture["id"], now.surface["poses"])  # they belong to the surface
         topology, picker = now.made()
         yield from scans.replace_surface(scan, topology)
         canvas.keep(scan.data, picker, now.surface["colors"])

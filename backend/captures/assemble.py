@@ -21,7 +21,6 @@ from backend.captures.common import (
     Entry,
     ImportOptions,
     Problem,
-    Progress,
     Recording,
     checked_pose,
 )
@@ -30,6 +29,7 @@ from backend.captures.frames import CheckedEntry, Unusable, frame_of, load_raw, 
 from backend.captures.links import stays_inside
 from backend.captures.selection import choose
 from backend.errors import UserError
+from backend.progress import Progress
 
 # What a capture lacks when no frame at all can be used.
 SENTENCES = {

@@ -19,7 +19,6 @@ from backend.captures.images import SUFFIXES
 from backend.captures.links import check_inside, stays_inside
 from backend.errors import UserError
 
-Progress = Callable[[float, str], None]
 MAX_TEXT = 64 << 20  # bytes
 MAX_VALUES = 4_000_000  # in a file of text: an empty list takes two letters there and sixty bytes in memory
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])

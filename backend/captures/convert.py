@@ -16,10 +16,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.captures.capture import Capture, Frame, Intrinsics
-from backend.captures.common import OPENGL_TO_OPENCV, Progress
+from backend.captures.common import OPENGL_TO_OPENCV
 from backend.errors import UserError
 from backend.images import write_image
 from backend.new_folder import new_folder
+from backend.progress import Progress
 
 RATE = 30.0  # frames per second where a capture has no times
 MOST = 65_535  # of a 16-bit depth image

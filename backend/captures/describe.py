@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from backend.captures.capture import Capture
-from backend.captures.common import ImportOptions, Progress
+from backend.captures.common import ImportOptions
 from backend.captures.detect import is_bare, open_capture
 from backend.captures.meshes import ScannedMesh, find_mesh, open_mesh
 from backend.errors import UserError
+from backend.progress import Progress
 
 SAMPLES = 16  # depth images that are opened for the depth range
 MOST_LISTED = 8  # frames that were left out are named one by one up to so many; the notes count them in any case

@@ -30,11 +30,12 @@ from backend.captures import (
 )
 from backend.captures.assemble import assemble
 from backend.captures.capture import Capture
-from backend.captures.common import ImportOptions, Progress, Recording, list_folder, list_images
+from backend.captures.common import ImportOptions, Recording, list_folder, list_images
 from backend.captures.links import Bounds
 from backend.captures.meshes import find_mesh
 from backend.captures.scratch import CONTENTS, Scratch
 from backend.errors import UserError
+from backend.progress import Progress, part, silent
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def is_bare(path: Path) -> bool:
 def open_capture(
     path: Path,
     options: ImportOptions = DEFAULTS,
-    progress: Progress = lambda fraction, text: None,
+    progress: Progress = silent,
     unpacked: Path | None = None,
 ) -> Capture:
     """Open an RGB-D capture.
@@ -115,11 +116,11 @@ def open_capture(
     """
     options = options.checked()
     progress(0.0, "Opening the capture")
-    scratch = Scratch(unpacked, lambda fraction, text: progress(0.3 * fraction, text))
+    scratch = Scratch(unpacked, part(progress, 0.0, 0.3))
     reader, source, bounds = _recognise(Path(path), scratch)
     with bounds:
         recording = reader.read(source, scratch)
-        capture = assemble(recording, options, lambda fraction, text: progress(0.3 + 0.7 * fraction, text))
+        capture = assemble(recording, options, part(progress, 0.3, 1.0))
     return replace(capture, notes=(*capture.notes, *bounds.notes))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UserError
-from .capture import Capture, Frame
+from .capture import Capture
 
 
 def without(capture: Capture, names: Collection[str]) -> Capture:
@@ -19,11 +19,6 @@ def without(capture: Capture, names: Collection[str]) -> Capture:
 def only(capture: Capture, names: Collection[str]) -> Capture:
     """The capture with some of its frames alone."""
     return replace(capture, frames=tuple(frame for frame in capture.frames if frame.name in names))
-
-
-def evenly(frames: Sequence[Frame], most: int) -> list[Frame]:
-    """At most so many of some frames, spread evenly."""
-    return [frames[i] for i in sorted({i * len(frames) // most for i in range(most)})] if frames else []
 
 
 def every_nth(capture: Capture, every: int) -> frozenset[str]:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from backend.captures.capture import Frame, Intrinsics
-from backend.captures.common import READINGS, ImportOptions, Progress, Recording
+from backend.captures.common import READINGS, ImportOptions, Recording
 from backend.captures.depth import HELP, NAMED, DepthEncoding, along_axis, parse_encoding, within
 from backend.errors import UserError
+from backend.progress import Progress
 
 ANCHORS = 4  # places along the recording that are looked at
 GRID = 160  # most pixels on the longer side of the reduced depth images

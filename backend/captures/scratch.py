@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend import budget
-from backend.captures.common import Progress
 from backend.errors import UserError
+from backend.progress import Progress, silent
 from backend.protocol import CACHE_FILLING, CACHE_UNPACKED, is_cached
 from backend.store import default_root, key_of
 
@@ -42,7 +42,7 @@ class Scratch:
     def __init__(
         self,
         root: Path | None = None,
-        progress: Progress = lambda fraction, text: None,
+        progress: Progress = silent,
         limit: int | None = None,
     ):
         self.root = Path(root) if root is not None else default_root() / CACHE_UNPACKED

@@ -1,9 +1,12 @@
-"""Which of the usable frames become keyframes."""
+"""Which of the usable frames become keyframes, and which of these are looked at."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from backend.captures.capture import Frame
 from backend.captures.common import Entry, ImportOptions
 
 TRANSLATION = 0.10  # metres that count as one step of motion
@@ -20,6 +23,11 @@ def choose(entries: list[Entry], options: ImportOptions) -> list[Entry]:
     else:
         return entries
     return [entries[i] for i in indices]
+
+
+def evenly(frames: Sequence[Frame], most: int) -> list[Frame]:
+    """At most so many of some frames, spread evenly."""
+    return [frames[i] for i in sorted({i * len(frames) // most for i in range(most)})] if frames else []
 
 
 def by_motion(poses: np.ndarray, at_most: int) -> np.ndarray:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..captures.capture import Frame
 from ..errors import UserError
 from ..new_folder import new_folder
+from ..progress import Progress
 from .cloud import write_cloud
 from .coco import CocoWriter
 from .labelled import LabelledFrames, check_ids, segments
 from .pngs import PngWriter
 from .scannet import ScanNetWriter
 
-Progress = Callable[[float, str], None]
 OF_FRAMES = {"coco": CocoWriter, "scannet": ScanNetWriter, "pngs": PngWriter}
 FORMATS = (*OF_FRAMES, "ply")
 

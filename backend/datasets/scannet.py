@@ -21,6 +21,7 @@ from ..captures.capture import Frame, Intrinsics
 from ..captures.convert import convert
 from ..errors import UserError
 from ..images import write_image
+from ..progress import silent
 from .labelled import LabelledFrames
 
 MOST_OBJECTS = 65535
@@ -61,7 +62,7 @@ class ScanNetWriter:
     def finish(self) -> dict[str, int]:
         """Write photos, depth and cameras, and the tables; how many frames and objects there are."""
         capture = replace(self._capture, frames=tuple(self._frames))
-        self.notes = convert(capture, "scannet", self._folder, lambda fraction, text: None)
+        self.notes = convert(capture, "scannet", self._folder, silent)
         for kind in ("label", "instance"):
             (self._maps / kind).rename(self._folder / kind)
             shutil.copytree(self._folder / kind, self._folder / f"{kind}-filt")

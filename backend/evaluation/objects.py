@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from ..labels.engine import LabelEngine
 from ..labels.placement import PlacedMark
 from ..labels.tree import Label, LabelTree
+from ..progress import silent
 from ..surface.features import components, mesh_edges
 from ..surface.surface import Superpoints, Surface
 from .baselines import RandomWalker
@@ -145,7 +146,7 @@ def run_objects(
     surface: Surface,
     instances: np.ndarray,
     masks: Masks,
-    progress: Callable[[float, str], None] = lambda fraction, text: None,
+    progress: Callable[[float, str], None] = silent,
 ) -> list[ObjectRun]:
     """Every object of at least SMALLEST vertices, one after another.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..captures.capture import Capture, Frame
 from ..errors import UserError
 from ..labels.keyframes import KeyframeViews
 from ..labels.placement import place_marks
+from ..progress import Progress, silent
 from ..protocol import checked_document
 from ..surface.surface import Surface
 from .engines import Answer, Engine
@@ -22,7 +23,6 @@ from .readout import Readout
 from .truth import Truth
 from .users import Click, User
 
-Progress = Callable[[float, str], None]
 PER_CLASS = "1x"  # the budget of one click per class
 SCAN, PHOTO = "scan", "photo"  # label maps looked up on the scan, or sharpened by the frame's own photo
 
@@ -142,7 +142,7 @@ def simulate(
     budgets: Sequence[str] = (PER_CLASS, "20", "50", "120"),
     seed: int = 0,
     readouts: Sequence[str] | None = None,
-    progress: Progress = lambda fraction, text: None,
+    progress: Progress = silent,
 ) -> Curve:
     """Play one user against one engine.
 

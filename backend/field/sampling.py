@@ -7,7 +7,6 @@ The pixels are drawn once into a replay pool, so that no image stays in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,9 +17,8 @@ from torch import Tensor
 
 from ..captures.capture import Capture, Frame
 from ..errors import UserError
+from ..progress import Progress, part
 from ..surface.surface import Surface
-
-Progress = Callable[[float, str], None]
 
 _NEAR = 2  # points in the truncation band per pixel
 _NEAR_SPREAD = 0.6  # their standard deviation along the ray in truncations
@@ -143,7 +141,7 @@ def build_pool(
         torch.from_numpy(np.stack(origins)).float(),
         torch.from_numpy(np.concatenate(rows)),
         volume,
-        lambda fraction, text: progress(0.8 + 0.2 * fraction, text),
+        part(progress, 0.8, 1.0),
         seed,
     )
 

@@ -26,6 +26,7 @@ from ..field.bare import SurfaceDistances, pool_from_surface
 from ..field.joint import JointField, quick_precision
 from ..field.sampling import Batch, PointSampler, build_pool, scene_box
 from ..out_of_memory import frugally
+from ..progress import silent
 from ..surface.surface import Surface
 from .placement import PlacedMark
 from .prediction import Prediction
@@ -68,7 +69,7 @@ class MarksOnlyField:
         device: str | torch.device = "cpu",
         seed: int = 0,
         by_level: bool = False,
-        check: Callable[[float, str], None] = lambda fraction, text: None,
+        check: Callable[[float, str], None] = silent,
     ):
         self._tree, self._seed, self._by_level = tree, seed, by_level
         self._device = torch.device(device)

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from ..captures.capture import Capture
 from ..labels.tree import LabelTree
+from ..progress import Progress, part, silent
 from ..surface.surface import Superpoints, Surface
 from .closing import Closed, close_things
 from .decimate import simplified
@@ -26,7 +27,6 @@ from .solid_sketch import Sketches
 from .texture import Shape, dress_all
 from .validity import Report, report_on
 
-Progress = Callable[[float, str], None]
 PREVIEW = 256  # pixels
 KEPT = 0.15  # of the faces of a lattice's mesh
 FEWEST_FACES, MOST_FACES = 1_000, 20_000
@@ -91,7 +91,7 @@ class LabelledScene:
     superpoints: Superpoints | None = field(default=None, repr=False)
 
 
-def make_assets(scene: LabelledScene, options: Options, progress: Progress = lambda fraction, text: None) -> Assets:
+def make_assets(scene: LabelledScene, options: Options, progress: Progress = silent) -> Assets:
     """Make the objects of a labelled scene.
 
     Raises:
@@ -106,21 +106,19 @@ def make_assets(scene: LabelledScene, options: Options, progress: Progress = lam
         scene.claims,
         options.known,
         scene.superpoints,
-        lambda f, text: progress(0.1 * f, text),
+        part(progress, 0.0, 0.1),
     )
     direction, notes = main_direction(scene.surface), list(result.notes)
     closed: dict[int, Closed] = {}
     filled = None
     if (options.close or options.fill) and any(thing.thing for thing in result.objects):
         known = scene.surface, scene.capture
-        sketches = Sketches(result, *known, options.mirror, lambda f, text: progress(0.1 + 0.1 * f, text))
+        sketches = Sketches(result, *known, options.mirror, part(progress, 0.1, 0.2))
         if options.close:
             wishes = options.margin, options.mirror
-            closed = close_things(sketches, *known, *wishes, lambda f, text: progress(0.2 + 0.4 * f, text))
+            closed = close_things(sketches, *known, *wishes, part(progress, 0.2, 0.6))
         if options.fill:
-            filled, more = without_things(
-                result, scene.surface, sketches, lambda f, text: progress(0.6 + 0.05 * f, text)
-            )
+            filled, more = without_things(result, scene.surface, sketches, part(progress, 0.6, 0.65))
             notes += more
     skirted = with_skirts(result, scene.surface, scene.confidence, closed)
     made = []
@@ -131,7 +129,7 @@ def make_assets(scene: LabelledScene, options: Options, progress: Progress = lam
             made.append(_closed(thing, one, scene, direction))
         else:
             made.append(_open(skirted.get(index, thing), scene, direction))
-    made = _dressed(made, scene, options, lambda f, text: progress(0.7 + 0.2 * f, text))
+    made = _dressed(made, scene, options, part(progress, 0.7, 0.9))
     for index, asset in enumerate(made):
         made[index] = _finished(asset, options, partial(progress, 0.9 + 0.1 * index / len(made)))
     return Assets(tuple(made), result.crumb_pieces, result.crumb_faces, tuple(notes), filled)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +9,12 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from ..captures.capture import Capture
+from ..progress import Progress
 from ..surface.surface import Surface
 from .solid import Solid, solidify
 from .solid_field import Lattice, Seen, integrate
 from .solid_sketch import Sketch, Sketches
 
-Progress = Callable[[float, str], None]
 MESH_BAND = 3.0  # cells around a mesh where its distance counts
 SIDEWAYS = 1.0  # cells past the rim of a mesh
 NEAREST = 6  # points of the surface that a distance comes from

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..labels.tree import LabelTree
+from ..progress import silent
 from ..surface.surface import Superpoints, Surface
 from .cutting import Cut, cut_by_labels
 from .instances import Claim, Known, instance_numbers, settle_claims
@@ -65,7 +66,7 @@ def separate(
     claims: Sequence[Claim] = (),
     known: Sequence[Known] = (),
     superpoints: Superpoints | None = None,
-    progress: Callable[[float, str], None] = lambda fraction, text: None,
+    progress: Callable[[float, str], None] = silent,
 ) -> SeparationResult:
     """Cut the labelled scan into objects.
 

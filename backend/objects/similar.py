@@ -9,13 +9,13 @@ nearly as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ..captures.capture import Capture, Intrinsics
+from ..progress import Progress, silent
 from .srgb import to_linear
 
 TURNS, ROUGH_STEPS, FINE_STEPS = 24, 10, 16
@@ -30,8 +30,6 @@ SAME, DIFFERENT = 0.02, 0.05  # shares of points in empty space
 ENOUGH, LITTLE = 0.4, 0.2  # shares of points that meet
 TINTED = 0.2  # apart in their shares of light: other colours, not only other light
 SIZES = 1.6  # times as large in some direction: not even compared
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Match:
 class Emptiness:
     """The space that the keyframes of a capture saw to be empty. The depth images are read once."""
 
-    def __init__(self, capture: Capture, voxel: float, progress: Progress = lambda fraction, text: None):
+    def __init__(self, capture: Capture, voxel: float, progress: Progress = silent):
         self.tolerance = max(TOLERANCE, TOLERANCE_VOXELS * voxel)
         self._maps: list[tuple[Intrinsics, np.ndarray, np.ndarray]] = []
         for number, frame in enumerate(capture.frames):

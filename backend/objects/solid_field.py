@@ -7,7 +7,7 @@ the same depth images by the same fusion. All objects are fused in one pass over
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from ..captures.capture import Capture, Frame
+from ..captures.selection import evenly
+from ..progress import Progress, part
 from ..surface.fusion import Fusion, Reader
 from ..surface.surface import Surface
 from ..surface.volume import CELLS, SIDE
-
-Progress = Callable[[float, str], None]
 
 CELLS_ALONG = 160  # of an object's longest side
 FINEST = 0.002  # metres
@@ -116,7 +116,7 @@ def integrate(
     Raises:
         UserError from the reader, Cancelled.
     """
-    frames = list(capture.frames)[:: -(-len(capture.frames) // MOST_FRAMES)]
+    frames = evenly(capture.frames, MOST_FRAMES)
     batches, count = [[]], 0
     for index, wanted in enumerate(needed):
         if count + wanted.sum() > MOST_BLOCKS and batches[-1]:
@@ -129,12 +129,9 @@ def integrate(
     with ThreadPoolExecutor(workers) as pool:
         reader = Reader(capture, torch.device("cpu"), pool, workers + 2)
         for batch in batches:
-
-            def part(fraction: float, text: str, batch: list[int] = batch) -> None:
-                progress((batch[0] + FUSING * fraction * len(batch)) / len(lattices), text)
-
             mine = {index: (lattices[index], needed[index]) for index in batch}
-            made = _fused(reader, frames, mine, truncation, surface.voxel, part)
+            slot = part(progress, batch[0] / len(lattices), (batch[0] + FUSING * len(batch)) / len(lattices))
+            made = _fused(reader, frames, mine, truncation, surface.voxel, slot)
             for turn, index in enumerate(batch):
                 share = FUSING + (1 - FUSING) * turn / len(batch)
                 yield index, made.pop(index), (batch[0] + share * len(batch)) / len(lattices)

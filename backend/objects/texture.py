@@ -19,14 +19,14 @@ How it works, on a finer mesh whose vertices are a few texels apart:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from .. import budget
 from ..captures.capture import Capture, Frame
+from ..progress import Progress, part
 from ..surface.surface import Surface
 from .aligning import aligned
 from .blending import Blend, Sightings
@@ -35,7 +35,6 @@ from .srgb import to_srgb
 from .texels import FineMesh, fine_mesh, padded
 from .unwrap import Unwrapped, unwrapped
 
-Progress = Callable[[float, str], None]
 SMALLEST = 256  # texels along a texture's side
 USED = 0.62  # share of a texture that charts cover, for choosing its size
 ROOM = 1.15  # so much too small a texture may be before the next size is taken
@@ -96,13 +95,9 @@ def dress_all(
     made: list[Dressed] = []
     views = _Views(shapes, capture, surface)
     for batch in _batches(sides):
-        part = partial(_part, progress, len(made) / len(shapes), len(batch) / len(shapes))
-        made += _dress([shapes[i] for i in batch], [sides[i] for i in batch], views, part)
+        slot = part(progress, len(made) / len(shapes), (len(made) + len(batch)) / len(shapes))
+        made += _dress([shapes[i] for i in batch], [sides[i] for i in batch], views, slot)
     return made
-
-
-def _part(progress: Progress, start: float, share: float, fraction: float, text: str) -> None:
-    progress(start + share * fraction, text)
 
 
 def _batches(sides: Sequence[int]) -> Iterator[list[int]]:
@@ -172,8 +167,8 @@ def _dress(shapes: Sequence[Shape], sides: Sequence[int], views: _Views, progres
         charts.append(unwrapped(shape.vertices, shape.faces, side))
         meshes.append(fine_mesh(shape.vertices, shape.faces, charts[-1].uv, side))
     photos = _Photos(shapes, meshes, views)
-    blends = photos.blends(lambda f, text: progress(0.25 + 0.45 * f, text))
-    textures = photos.painted(blends, lambda f, text: progress(0.7 + 0.3 * f, text))
+    blends = photos.blends(part(progress, 0.25, 0.7))
+    textures = photos.painted(blends, part(progress, 0.7, 1.0))
     return [
         Dressed(chart.uv.reshape(-1, 2).astype(np.float32), texture)
         for chart, texture in zip(charts, textures, strict=True)

@@ -8,8 +8,6 @@ few points is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from scipy.sparse import coo_matrix, csr_matrix
@@ -18,11 +16,10 @@ from scipy.spatial import cKDTree
 
 from .. import budget
 from ..errors import UserError
+from ..progress import Progress, part, silent
 from .mesh import extract
 from .surface import Surface
 from .volume import CELLS, SIDE, Volume, block_index
-
-Progress = Callable[[float, str], None]
 
 SAMPLED = 20_000  # points whose neighbours are measured
 AROUND = 6  # neighbours within about one voxel
@@ -41,7 +38,7 @@ def mesh_points(
     points: np.ndarray,
     colors: np.ndarray,
     normals: np.ndarray | None,
-    progress: Progress = lambda fraction, text: None,
+    progress: Progress = silent,
 ) -> tuple[Surface, int]:
     """A surface through points, and how many of them were left out as noise.
 
@@ -75,7 +72,7 @@ def mesh_points(
     normals = turned if turned is not None else oriented(thin, near)
     progress(0.4, "Measuring distances")
     volume = _volume(thin, normals, looks, tree, voxel)
-    surface = extract(volume, lambda f, text: progress(0.7 + 0.3 * f, text))
+    surface = extract(volume, part(progress, 0.7, 1.0))
     return surface, int((~kept).sum())
 
 

@@ -7,7 +7,7 @@ Here every frame is asked on its own grid and the answers are averaged instead: 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,8 +15,9 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from ..captures.capture import Capture, Frame, Intrinsics
-from ..captures.held_out import evenly
+from ..captures.selection import evenly
 from ..errors import UserError
+from ..progress import Progress, silent
 from .features import lab_from_srgb, mesh_edges
 from .surface import Surface
 
@@ -30,8 +31,6 @@ FARTHEST_STEP = 4.0  # voxels: a larger crease is a jump in depth, and says no m
 
 EDGE_NAMES = ("views", "contrast", "wide_contrast", "gradient", "bend", "sharpness", "occlusion")
 VERTEX_NAMES = ("views", "L", "a", "b", "flicker", "fine_texture", "coarse_texture")
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class _Photo:
         return np.clip(pixels[:, 1], 0, self.height - 1) * self.width + np.clip(pixels[:, 0], 0, self.width - 1)
 
 
-def gather(capture: Capture, surface: Surface, progress: Progress = lambda fraction, text: None) -> Cues:
+def gather(capture: Capture, surface: Surface, progress: Progress = silent) -> Cues:
     """Ask the capture's frames about the surface.
 
     Args:

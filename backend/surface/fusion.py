@@ -19,8 +19,9 @@ import torch.nn.functional as F
 
 from .. import budget
 from ..captures.capture import Capture, Frame, Intrinsics, LeftOut
-from ..captures.held_out import evenly
+from ..captures.selection import evenly
 from ..errors import UserError
+from ..progress import Progress
 from .culling import seen_blocks
 from .depth import clean, confidence
 from .volume import CELLS, SIDE, Volume
@@ -37,8 +38,6 @@ MAX_BLOCKS_GIVEN = 200_000  # when the person chose the voxel
 SURVEYED = 48  # frames that decide the voxel
 DEPTH_CACHE = 256 << 20  # bytes of cleaned depth kept between the two passes
 MAX_HALF = 60_000.0
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
 from ..errors import UserError
+from ..progress import Progress
 from .surface import Surface
 from .volume import SIDE, Volume
 
@@ -18,8 +19,6 @@ BRICK = 4  # blocks along a brick
 MIN_COMPONENT = 50  # faces; smaller pieces are noise
 NUDGE = 2e-3  # of the truncation: keeps every vertex strictly inside its grid edge
 TORN = 2.5  # voxels of distance per voxel of way; a surface has at most about 1
-
-Progress = Callable[[float, str], None]
 
 
 def extract(volume: Volume, progress: Progress) -> Surface:

@@ -21,14 +21,14 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from ..captures.capture import Capture, Frame, Intrinsics
-from ..captures.held_out import evenly
+from ..captures.selection import evenly
 from ..progress import Progress, part
 from .features import mesh_edges
 from .fusion import Reader, fuse
 from .mesh import extract
 from .surface import Surface
 
-COARSER = 2.2  # voxels of the model over those of the scan
+COARSER = 2.2  # voxels of the model over those that a scan of such thin depth has
 MODEL_FRAMES = 64  # of the capture, spread evenly, make the model
 WIDTH = 200  # pixels of depth along a row, about; coarse voxels need no more
 POINTS = 2000  # of a frame

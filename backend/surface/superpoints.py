@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..progress import Progress, silent
 from .cues import Cues
 from .descriptors import EdgeEvidence, Pieces, mean_of, no_cues, pair_features, spread_of, whole_objects
 from .features import EdgeGraph, components, describe, edge_graph
@@ -24,8 +25,6 @@ LEAST_AFFINITY = 1e-7  # of the largest; also keeps the factorisation away from 
 SOFTEST = 0.02  # probability of a boundary at which the affinity is levelled off
 BRIDGE_REACH = 10.0  # voxels: separate pieces of the mesh that are nearer than this are neighbours
 BRIDGE_STRENGTH = 1.2
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def segment(
     surface: Surface,
     cues: Cues | None = None,
     target: int = 3500,
-    progress: Progress = lambda fraction, text: None,
+    progress: Progress = silent,
     prior: Callable[[], Prior | None] = shipped,
 ) -> Superpoints:
     """Cut a surface into about ``target`` superpoints (never more; fewer when there is less to tell apart).

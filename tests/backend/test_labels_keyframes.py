@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from backend import budget
 from backend.captures.capture import Intrinsics
+from backend.labels import keyframes
 from backend.labels.keyframes import KeyframeViews, Scan
 from backend.labels.views import label_view
 from backend.surface.surface import Surface
@@ -138,6 +140,24 @@ def test_only_labels_change_between_readings(scene):
     assert views.table(frame) is table
     again = table.read(labels, sure_of(labels))
     assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
+
+
+def test_fewer_frames_are_kept_within_a_small_budget(scene, monkeypatch):
+    surface, _ = scene
+    capture = capture_of([(CAMERA, POSE, photo(), measured())] * 3)
+    each = KeyframeViews(surface, capture).table(capture.frames[0]).nbytes
+    monkeypatch.setattr(keyframes, "KEPT_BYTES", 3 * each)
+    before = budget.current()
+    kept = []
+    try:
+        for gigabytes in (2.5, 1.25):
+            budget.use(budget.Budget(int(gigabytes * budget.GB)))
+            views = KeyframeViews(surface, capture)
+            first = [views.table(frame) for frame in capture.frames]
+            kept.append(sum(views.table(frame) is table for frame, table in zip(capture.frames, first, strict=True)))
+    finally:
+        budget.use(before)
+    assert kept[0] == 3 > kept[1]
 
 
 def test_a_frame_that_sees_nothing_is_unlabelled(scene):

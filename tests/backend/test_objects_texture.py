@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend import budget
 from backend.captures.capture import Intrinsics
 from backend.objects.aligning import aligned
 from backend.objects.exposure import gains
 from backend.objects.sightings import Hiding, light_of, view_of
 from backend.objects.srgb import to_linear, to_srgb
 from backend.objects.texels import fine_mesh
-from backend.objects.texture import Shape, dress_all
+from backend.objects.texture import Shape, _batches, dress_all
 from backend.objects.unwrap import unwrapped
 from backend.surface.mesh import vertex_normals
 from backend.surface.surface import Surface
@@ -206,3 +207,16 @@ def test_a_photo_is_moved_to_where_it_fits_the_scan(scene):
     found = aligned(off, light, painted).camera
     assert abs(found.cx - view.camera.cx) < 0.25 and abs(found.cy - view.camera.cy) < 0.25
     assert aligned(off, light, plain) is off  # nothing to see on the scan
+
+
+def test_fewer_texels_are_painted_at_a_time_within_a_small_budget():
+    before, batches = budget.current(), []
+    try:
+        for gigabytes in (2.5, 1.0):
+            budget.use(budget.Budget(int(gigabytes * budget.GB)))
+            batches.append(list(_batches([1024] * 12 + [4096])))
+    finally:
+        budget.use(before)
+    most = [max(len(batch) for batch in some) for some in batches]
+    assert most[0] > most[1] >= 1
+    assert all([number for batch in some for number in batch] == list(range(13)) for some in batches)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.captures.common import UPS, ImportOptions, Progress, list_folder
+from backend.captures.common import UPS, ImportOptions, list_folder
 from backend.captures.orientation import ROTATIONS
 from backend.errors import UserError
+from backend.progress import Progress, silent
 
 from . import e57, modelled, pcd, ply, scannet, stl
 from .part import Found, Part, check_counts, check_indices, damaged
@@ -78,7 +79,7 @@ def find_mesh(path: Path) -> Path | None:
 def open_mesh(
     path: Path,
     options: ImportOptions = DEFAULTS,
-    progress: Progress = lambda fraction, text: None,
+    progress: Progress = silent,
     finer: bool = True,
 ) -> ScannedMesh:
     """Read a mesh or a point cloud: PLY, OBJ, glTF, STL, PCD, E57; true labels of ScanNet and AGILE3D beside it.
@@ -118,7 +119,7 @@ def scanned_arrays(
     colors: np.ndarray | None,
     name: str,
     finer: bool = True,
-    progress: Progress = lambda fraction, text: None,
+    progress: Progress = silent,
 ) -> ScannedMesh:
     """A mesh that another program holds.
 
