@@ -18,6 +18,7 @@ from .decimate import simplified
 from .hole import Filled, without_things
 from .hulls import hulls
 from .instances import Claim, Known
+from .invented import with_invented
 from .pose import Pose, main_direction, standing
 from .preview import picture
 from .separation import SceneObject, separate
@@ -144,6 +145,8 @@ def _closed(thing: SceneObject, closed: Closed, scene: LabelledScene, direction:
     target = int(np.clip(KEPT * len(solid.faces), FEWEST_FACES, MOST_FACES))
     points, faces, values = lighter(pose.local(solid.vertices), solid.faces, values, target)
     observed = values[:, 4].clip(0, 1).astype(np.float32)
+    others = scene.surface.vertices[scene.labels != thing.label]
+    colors = with_invented(pose.scene(points), faces, values[:, :3], observed, others, scene.surface.voxel)
     report = report_on(
         points, faces, observed, solid.hollow, solid.free_violation, solid.mirror_error, closed.sketch.notes
     )
@@ -154,7 +157,7 @@ def _closed(thing: SceneObject, closed: Closed, scene: LabelledScene, direction:
         replace(pose, dimensions=np.ptp(points, axis=0)),
         points.astype(np.float32),
         faces.astype(np.int32),
-        np.rint(values[:, :3]).clip(0, 255).astype(np.uint8),
+        np.rint(colors).clip(0, 255).astype(np.uint8),
         values[:, 3].clip(0, 1).astype(np.float32),
         observed,
         report,

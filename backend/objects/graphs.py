@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import splu
 
 ROUNDS, DAMPING = 16, 0.5
+PULL = 1e-5  # weight of what was told, against one neighbour
 
 
 def edge_table(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +58,22 @@ def agreed(graph: sparse.csr_matrix, cost: np.ndarray, weight: float) -> np.ndar
     for _ in range(ROUNDS):
         share = DAMPING * share + (1 - DAMPING) * _softmax(weight * (graph @ share) - cost)
     return share.argmax(axis=1)
+
+
+def continued(graph: sparse.csr_matrix, values: np.ndarray, hold: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Values like those given where they are held, and like their neighbours' where they are not.
+
+    Args:
+        graph: (N, N) symmetric, weights of the pairs. values: (N, C). hold: (N,) weight against one neighbour's.
+        told: (N, C), for what hangs together with nothing that is held.
+
+    Returns:
+        (N, C) float64.
+    """
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    system = sparse.diags(degree + hold + PULL) - graph
+    right = hold[:, None] * values + PULL * told
+    return splu(system.astype(np.float64).tocsc()).solve(right.astype(np.float64))
 
 
 def _softmax(score: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ EVEN = 1.6  # cells of distance to the next cell
 FAR_SIDE = 0.7  # truncations in front of a surface where one should be a cell before it
 COMPANY, ALONE = 10, 3.0  # so many cells of a seen surface lie within so many cells of each other
 LEAST_SEEN = 0.05  # share of a piece's area
+APART = 3  # cells
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def solidify(
     outside_hull[fringe] -= 1.0  # thin things are all outline
     shell &= outside_hull <= 0
     asked = dark & own & (outside_hull <= 0)
-    unseen = filled(dark, shell, free, own, outside_hull <= 0)
+    unseen = filled(dark, shell, free, own, outside_hull <= 0, _emptiness(lattice, hull, free, own))
     known = free | own & (outside_hull <= 0)
     invented = np.where(dark, blurred(unseen | shell & own, known, 1.5), distance)
     field = np.maximum(np.maximum(invented, outside_hull), np.maximum(border, beneath))
@@ -229,6 +230,14 @@ def _outside_hull(lattice: Lattice, hull: np.ndarray, asked: np.ndarray) -> np.n
         found.append((lattice.centers(part).astype(np.float32) @ normals + offsets).max(axis=1, initial=-1.0))
     outside[asked] = np.concatenate(found) / np.float32(lattice.voxel) - HULL_ROOM
     return outside
+
+
+def _emptiness(lattice: Lattice, hull: np.ndarray, free: np.ndarray, own: np.ndarray) -> float:
+    """Share of the hull's own cells (X, Y, Z) bool that cameras saw empty, from one cell in each APART cubed."""
+    some = (slice(1, None, APART),) * 3
+    cells = np.argwhere(own[some]) * APART + 1
+    cells = cells[(lattice.centers(cells) @ hull[:, :3].T + hull[:, 3]).max(axis=1) < 0]
+    return float(free[tuple(cells.T)].mean()) if len(cells) else 0.0
 
 
 @dataclass(frozen=True)

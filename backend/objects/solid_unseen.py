@@ -4,6 +4,9 @@ Behind a seen surface there may be a solid or nothing: the answer that needs the
 is a minimum cut (as for surfaces from visibility by Labatut et al. 2009) between the seen surface, behind which the
 object is, and the space that cameras saw empty: filling the unseen costs its rim towards free space, leaving it out
 costs the back of the seen surface. So a box that was seen from one side is filled, the dark under a table is not.
+
+How full a thing is where cameras looked tells how full it is elsewhere: they see hardly any empty space inside the hull
+of a box or a sofa, and much between leaves, boards and legs. The more of it they saw, the more filling costs.
 """
 
 from __future__ import annotations
@@ -17,14 +20,20 @@ ALONG = 44  # nodes along the longest side
 # What an invented face costs: between the unseen and itself or the back of what was seen; towards free space; on the
 # convex hull of what was seen. Faces on supports and neighbours cost nothing.
 WITHIN, OPEN, ON_HULL = 20, 18, 8
+# Share of its hull seen empty from which a thing is an open one, and what each unseen cell then costs for every share
+# above it, where ALONG cells are as long as the thing.
+FULL, FILLING = 0.2, 8.0
 
 
-def filled(dark: np.ndarray, shell: np.ndarray, free: np.ndarray, own: np.ndarray, in_hull: np.ndarray) -> np.ndarray:
+def filled(
+    dark: np.ndarray, shell: np.ndarray, free: np.ndarray, own: np.ndarray, in_hull: np.ndarray, emptiness: float
+) -> np.ndarray:
     """Which unseen cells belong to the object.
 
     Args:
         dark: (X, Y, Z) bool, unseen. shell: just behind a seen surface. free: seen empty; the three are a partition.
         own: not a neighbour's, and in front of all supports. in_hull: in the hull of what was seen of the object.
+        emptiness: share of that hull that was seen empty, 0..1.
 
     Returns:
         (X, Y, Z) bool, a part of ``dark & own & in_hull``.
@@ -47,6 +56,8 @@ def filled(dark: np.ndarray, shell: np.ndarray, free: np.ndarray, own: np.ndarra
             both = asked & open_question[other]
             a, b = node_of[one][both], node_of[other][both]
             links.append((a * count + b)[a != b])
+    cells = np.bincount(node_of[open_question], minlength=count)
+    sink += np.rint(FILLING * max(emptiness - FULL, 0.0) * ALONG / max(dark.shape) * cells).astype(np.int64)
     inside = _cut(source, sink, np.concatenate(links), count)
     return open_question & inside[node_of]
 

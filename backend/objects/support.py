@@ -97,6 +97,10 @@ def bounding_planes(
         if _bounds(plane, mine, surface.vertices[left[inliers]], surface.voxel, farthest):
             planes.append(plane)
         left = left[~inliers]
+    if not any(plane.normal[2] > UP for plane in planes):
+        # Its foot was out of every picture, or what it stands on: it ends at the floor all the same.
+        floors = [plane for plane in known if plane.normal[2] > UP]
+        planes += [plane for plane in floors if _above(plane, mine, surface.voxel, farthest)][:1]
     return planes
 
 
@@ -174,12 +178,18 @@ def _plane(surface: Surface, of_vertex: np.ndarray, on: np.ndarray, normal: np.n
     return Plane(normal, offset, int(owners[counts.argmax()]), float(np.sqrt((heights**2).mean())), len(on))
 
 
-def _bounds(plane: Plane, mine: np.ndarray, points: np.ndarray, voxel: float, reach: float) -> bool:
-    """Whether a part (n, 3) lies in front of a plane, near it, and on it: the plane's points (k, 3) go on around it."""
+def _above(plane: Plane, mine: np.ndarray, voxel: float, reach: float) -> bool:
+    """Whether a part (n, 3) lies in front of a plane and comes near it."""
     heights = plane.height(mine)
     # Scans are rounded off where things meet, and labels run over by a voxel there.
-    if (heights > -1.5 * voxel).mean() <= IN_FRONT or np.percentile(heights, 2) >= reach:
+    return bool((heights > -1.5 * voxel).mean() > IN_FRONT and np.percentile(heights, 2) < reach)
+
+
+def _bounds(plane: Plane, mine: np.ndarray, points: np.ndarray, voxel: float, reach: float) -> bool:
+    """Whether a part (n, 3) lies in front of a plane, near it, and on it: the plane's points (k, 3) go on around it."""
+    if not _above(plane, mine, voxel, reach):
         return False
+    heights = plane.height(mine)
     across = np.linalg.svd(plane.normal[None])[2][1:].T
     try:
         rows = ConvexHull(mine[heights < REACH] @ across).equations
