@@ -15,7 +15,6 @@ from backend.evaluation.simulation import Curve
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "images" / "label_curves.svg"
-BEGIN, END = "<!-- labels: begin -->", "<!-- labels: end -->"
 PRODUCT = "combined"
 WHAT = {
     "combined": "the product: posterior, field, keyframe lookup",
@@ -117,11 +116,17 @@ def write_docs(
                 _plot(table, plot)
                 parts.append(f"![Learning curves]({plot.relative_to(page.parent).as_posix()})\n")
     parts += _objects(runs)
-    text = page.read_text(encoding="utf-8") if page.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
+    renew("labels", "\n".join(parts), page)
+
+
+def renew(part: str, content: str, page: Path = PAGE) -> None:
+    """Replace what stands between the two marks of a part of the page."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# Benchmarks\n\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(before + BEGIN + "\n\n" + "\n".join(parts).rstrip() + "\n\n" + END + after, encoding="utf-8")
+    page.write_text(before + begin + "\n\n" + content.rstrip() + "\n\n" + end + after, encoding="utf-8")
 
 
 def _section(table: Table, runs: dict[str, dict]) -> list[str]:

@@ -21,11 +21,14 @@ from backend.captures.capture import Capture, Frame
 from backend.captures.detect import ImportOptions, open_capture
 from backend.captures.held_out import every_nth, read_names, without
 from backend.evaluation.truth import Truth, load_truth
-from backend.objects.patches import triangle_areas
+from backend.objects.assets import Options
+from backend.objects.instances import Claim
+from backend.objects.patches import find_parts, triangle_areas
 from backend.objects.similar import spread
 from backend.progress import silent
 from backend.registering import registered_capture
 from backend.surface.raster import rasterize
+from backend.surface.surface import Surface
 from benchmarks.label_scenes import SAMPLE, SAMPLE_EVERY
 from benchmarks.sample_room import sample_room
 from benchmarks.scenes import BUILDERS, ScenePaths, make
@@ -33,6 +36,7 @@ from benchmarks.scenes import BUILDERS, ScenePaths, make
 EXACT = "-exact"
 SAMPLES = 20_000  # points per surface
 COLUMNS = 160  # along the longer side, in which volumes are measured
+LEAST_SHARE = 0.05  # of a connected piece that is a thing's, for it to be marked apart
 LEAST_SEEN = 300  # places of a thing; things seen less are not counted
 GRID = 0.015  # metres between the seen places of the sample
 WELD = 1e-4  # metres between corners that are one
@@ -76,6 +80,28 @@ class TrueThings:
     def surface_of(self, instance: int) -> np.ndarray:
         """(SAMPLES, 3) points spread evenly over a thing, seen or not."""
         return spread_over(self.corners[self.instance == instance])
+
+    def marks_between(self, surface: Surface, labels: np.ndarray) -> tuple[Claim, ...]:
+        """A mark in the middle of each of several things of a label that the scan connects, as a person parts them.
+
+        Args:
+            labels: (V,) uint16, as of ``labels_on``.
+        """
+        owner = np.where(labels > 0, self.seen_instance[cKDTree(self.seen).query(surface.vertices)[1]], 0)
+        is_thing = np.zeros(65536, bool)
+        is_thing[[uid for uid, node in self.truth.tree.labels.items() if node.thing]] = True
+        certain = np.ones(len(labels), np.float32)
+        parts = find_parts(surface, labels, certain, is_thing, Options.min_size)
+        marks = []
+        for part in range(int(parts.of_vertex.max(initial=-1)) + 1):
+            members = np.flatnonzero((parts.of_vertex == part) & is_thing[parts.labels] & (owner > 0))
+            shares = np.bincount(owner[members]) / max(len(members), 1)
+            touching = np.flatnonzero(shares > LEAST_SHARE).tolist()
+            for number in touching if len(touching) > 1 else ():
+                mine = members[owner[members] == number]
+                away = np.linalg.norm(surface.vertices[mine] - surface.vertices[mine].mean(axis=0), axis=1)
+                marks.append(Claim(int(parts.labels[mine[0]]), number, mine[[away.argmin()]]))
+        return tuple(marks)
 
     def labels_on(self, points: np.ndarray, reach: float) -> np.ndarray:
         """(n,) uint16 true uids of points (n, 3), 0 where nothing true is within reach (metres)."""

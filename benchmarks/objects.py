@@ -1,10 +1,11 @@
 """Separated objects against what is really there, object by object.
 
-    python -m benchmarks.objects [--scenes sample,room-0,tabletop-0-exact] [--texture 1024] [--results FILE]
+    python -m benchmarks.objects [--scenes sample,room-0,tabletop-0-exact] [--texture 1024] [--docs] [--results FILE]
 
-The scan of the training frames gets its true labels, so that this measures objects and not clicks; then objects are
-made as *Separate* makes them. ``benchmarks.object_truth`` says what scenes are called, and gives the whole true surface
-of each thing. Held-out frames were used for nothing else.
+The scan of the training frames gets its true labels, so that this measures objects and not clicks, and things of one
+label that touch get a mark each; then objects are made as *Separate* makes them. ``benchmarks.object_truth`` says what
+scenes are called, and gives the whole true surface of each thing. Held-out frames were used for nothing else. With
+--docs the table of medians in docs/benchmarks.md is renewed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
-from scipy.spatial import cKDTree  # noqa: E402
+from scipy.spatial import ConvexHull, cKDTree  # noqa: E402
 
 from backend.errors import UserError  # noqa: E402
 from backend.objects.assets import Asset, LabelledScene, Options, make_assets  # noqa: E402
@@ -30,6 +31,8 @@ from backend.objects.validity import signed_volume  # noqa: E402
 from backend.simulate_job import fused  # noqa: E402
 from backend.surface.raster import interpolate, rasterize  # noqa: E402
 from backend.surface.surface import Surface  # noqa: E402
+from benchmarks.label_report import renew  # noqa: E402
+from benchmarks.object_report import table  # noqa: E402
 from benchmarks.object_truth import TrueThings, load, outward, spread_over, union_volume  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "objects.json"
@@ -68,6 +71,7 @@ class Row:
     completeness_unseen: float | None = None
     chamfer: float | None = None
     f_1cm: float | None = None
+    fullness: float | None = None  # share of its convex hull that the true thing takes
     volume: float | None = None  # litres, true
     volume_error: float | None = None
     thickness: float | None = None  # by which its surface lies outside of the true one on average
@@ -85,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", default=",".join(SCENES))
     parser.add_argument("--texture", type=int, default=1024)
+    parser.add_argument("--docs", action="store_true", help="renew the table in docs/benchmarks.md")
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     rows: list[Row] = []
@@ -92,7 +97,10 @@ def main() -> None:
         rows += measured(load(name), chosen.texture)
         _write(chosen.results, rows)
     _print(rows)
-    print(FORMULAS)
+    summary = table([asdict(row) for row in rows])
+    print(FORMULAS + "\n" + summary)
+    if chosen.docs:
+        renew("objects", summary)
 
 
 def measured(things: TrueThings, texture: int) -> list[Row]:
@@ -101,7 +109,9 @@ def measured(things: TrueThings, texture: int) -> list[Row]:
     surface = fused(training)
     labels = things.labels_on(surface.vertices, 3 * surface.voxel)
     started = time.perf_counter()
-    labelled = LabelledScene(surface, training, labels, np.ones(len(labels), np.float32), tree)
+    marks = things.marks_between(surface, labels)
+    print(f"{things.name}: {len(marks)} marks part things of one label that touch", flush=True)
+    labelled = LabelledScene(surface, training, labels, np.ones(len(labels), np.float32), tree, marks)
     made = make_assets(labelled, Options(texture=texture)).objects
     seconds = (time.perf_counter() - started) / max(len(made), 1)
     rows = []
@@ -155,6 +165,7 @@ def shape(things: TrueThings, instance: int, asset: Asset, voxel: float) -> dict
         "completeness_unseen": _mm(completeness[~seen]),
         "chamfer": _mm(np.array([0.5 * (accuracy.mean() + completeness.mean())])),
         "f_1cm": round(float(2 * share[0] * share[1] / max(sum(share), 1e-9)), 3),
+        "fullness": None if wanted is None else round(wanted / ConvexHull(parts.reshape(-1, 3)).volume, 3),
         "volume": None if wanted is None else round(1000 * wanted, 3),
         "volume_error": None if more is None else round(more / wanted, 3),
         "thickness": None if more is None else round(1000 * more / area, 2),
@@ -216,19 +227,12 @@ def _write(path: Path, rows: list[Row]) -> None:
 
 
 def _print(rows: list[Row]) -> None:
-    """A table of all things and their medians."""
-    names = [name for name in Row.__dataclass_fields__ if name not in ("scene", "instance", "found")]
-    print("| scene | " + " | ".join(names) + " |")
-    print("|---" * (len(names) + 1) + "|")
+    """All things, one by one."""
+    names = [name for name in Row.__dataclass_fields__ if name not in ("instance", "found")]
+    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
     for row in rows:
-        values = [getattr(row, name) if row.found or name == "name" else "missed" for name in names]
-        print(f"| {row.scene} | " + " | ".join("-" if value is None else str(value) for value in values) + " |")
-    found = [row for row in rows if row.found]
-    print(f"found {len(found)} of {len(rows)}, closed {sum(row.closed for row in found)}; medians:")
-    for name in names[2:]:
-        values = [abs(value) for row in found if (value := getattr(row, name)) is not None]
-        if values:
-            print(f"  {name}: {np.median(values):.3f}")
+        values = [getattr(row, name) if row.found or name in ("scene", "name") else "missed" for name in names]
+        print("| " + " | ".join("-" if value is None else str(value) for value in values) + " |")
 
 
 if __name__ == "__main__":

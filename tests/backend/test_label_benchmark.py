@@ -9,7 +9,7 @@ from PIL import Image
 from backend.evaluation.simulation import Curve, LevelScore, Point
 from backend.evaluation.truth import load_truth
 from benchmarks.fewer_classes import with_fewer_classes
-from benchmarks.label_report import BEGIN, END, Table, write_docs
+from benchmarks.label_report import Table, write_docs
 from benchmarks.labels import Book
 from tests.backend import surface_scenes
 
@@ -49,7 +49,7 @@ def test_lead_is_paired_by_scene_and_seed(runs):
 
 def test_page_keeps_what_people_wrote(runs, tmp_path):
     page, plot = tmp_path / "benchmarks.md", tmp_path / "images" / "curves.svg"
-    page.write_text(f"# Title\n\nbefore\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text("# Title\n\nbefore\n<!-- labels: begin -->\nold\n<!-- labels: end -->\nafter\n")
     for _ in range(2):
         write_docs(runs, SPLITS, BUDGETS, page, plot)
         text = page.read_text()

@@ -1,12 +1,14 @@
 """The benchmark of objects: known volumes of true things, and a whole run on a room that is known exactly."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from backend.captures.detect import open_capture
 from backend.evaluation.truth import Truth
 from backend.labels.tree import Label, LabelTree
-from benchmarks import object_truth, objects
+from benchmarks import object_report, object_truth, objects
 from tests import rooms
 
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
@@ -65,6 +67,11 @@ def test_a_room_is_measured_to_its_end(tmp_path):
     for row, one in zip(rows, boxes, strict=True):
         assert row.volume == pytest.approx(1000 * np.prod(np.subtract(one.high, one.low)), rel=0.01)
         assert row.chamfer > 0 and row.seconds > 0 and row.foreign < 0.02
+    assert all(row.fullness == pytest.approx(1, abs=0.01) for row in rows)
+    lines = object_report.table([asdict(row) for row in rows]).splitlines()
+    assert lines[0] == "| | room |" and lines[2] == "| found, closed | 3 of 3, 3 |"
+    worst = 100 * float(np.median([abs(row.volume_error) for row in rows]))
+    assert f"{worst:.0f} % / -" in lines[6]
     whole = rows[0]  # the others are seen from one side, and partly
     assert abs(whole.volume_error) < 0.1 and abs(whole.thickness) < 12 and whole.psnr > 25
     assert whole.completeness_seen < 10 and whole.completeness_unseen > whole.completeness_seen
