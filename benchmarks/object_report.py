@@ -73,6 +73,12 @@ _LINES = (
         (_of("psnr"), _of("psnr_vertices")),
         _number(1),
     ),
+    ("the same away from outlines, dB", (_of("psnr_inner"), _of("psnr_vertices_inner")), _number(1)),
+    (
+        "share of the photos' edges in the texture / in vertex colours",
+        (_of("sharpness"), _of("sharpness_vertices")),
+        _number(2),
+    ),
     ("photo texture as it is, dB", (_of("psnr_raw"),), _number(1)),
     ("time per object, s", (_of("seconds"),), _number(1)),
 )

@@ -1,4 +1,4 @@
-"""Which photo paints which part of an object, and how their colours are made to meet."""
+"""Which photos paint which part of an object, and how their colours are made to meet."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from .exposure import gains
-from .graphs import agreed, vertex_graph
+from .graphs import continued, vertex_graph
 from .srgb import to_srgb
 from .texels import FineMesh
 
 KEPT = 8  # sightings per vertex
 PAIRS = 60_000  # of sightings, for the exposures
 SMOOTHINGS = 4  # of what a photo shows, over its neighbours on the surface, for the low band
-TOGETHER = 0.25  # what a neighbour's other choice costs, against the logarithm of a sighting's worth
-OUTLIER, OUTLIER_COST = 0.07, 4.0  # sRGB: differences from what the other photos show that are well above it
-WELL_SEEN, HOLD = 0.5, 30.0  # sum of worth that is fully believed; its weight against one neighbour
-STRIP = 2  # rounds of averaging that make the strip in which one photo gives way to another
+OUTLIER = 0.07  # sRGB: photos that differ from what the others show by well more than it count little
+SHARPEST = 3  # power of a photo's worth in the detail: one that shows a place much better paints it alone
+LEAST = 0.03  # of the best photo's share: less is not worth looking it up
+WELL_SEEN, HOLD = 0.02, 30.0  # sum of worth that is fully believed; its weight against one neighbour
 
 
 class Sightings:
@@ -49,21 +48,25 @@ class Sightings:
 
 @dataclass(frozen=True)
 class Blend:
-    """How much each photo paints at each of V vertices, and what is added to its colour."""
+    """How much each photo paints at each of V vertices; the colour over a few texels is ``smooth``, not the photo's."""
 
     photo: np.ndarray  # (V, KEPT) int32, -1 = none
     weight: np.ndarray  # (V, KEPT) float32, rows add up to 1, or to 0 where no photo shows the vertex
-    offset: np.ndarray  # (V, KEPT, 3) float32 sRGB
+    color: np.ndarray  # (V, KEPT, 3) float32 sRGB of each photo over a few texels
     smooth: np.ndarray  # (V, 3) float32 sRGB: the low band; where no photo shows anything, filled from around
     gains: np.ndarray  # (photos, 3) of linear light
 
-    def weight_of(self, number: int) -> np.ndarray:
-        """(V,) weight of one photo."""
-        return np.where(self.photo == number, self.weight, 0.0).sum(axis=1)
+    def paints(self, number: int) -> bool:
+        """Whether a photo paints anything."""
+        return bool(((self.photo == number) & (self.weight > 0)).any())
 
-    def offset_of(self, number: int) -> np.ndarray:
-        """(V, 3) what is added to one photo's sRGB colours."""
-        return np.where((self.photo == number)[..., None], self.offset, 0.0).sum(axis=1)
+    def given_by(self, number: int) -> np.ndarray:
+        """(V, 4) float32 of one photo: what is added to its sRGB colours, times its weight; and its weight."""
+        vertex, slot = np.nonzero((self.photo == number) & (self.weight > 0))
+        weight = self.weight[vertex, slot, None]
+        given = np.zeros((len(self.photo), 4), np.float32)
+        given[vertex] = np.concatenate([(self.smooth[vertex] - self.color[vertex, slot]) * weight, weight], axis=1)
+        return given
 
     @classmethod
     def of_all(cls, seen: Sequence[Sightings], crisp: np.ndarray, told: Sequence[np.ndarray]) -> list[Blend]:
@@ -84,13 +87,13 @@ class Blend:
         worth = np.where(shown, seen.worth * crisp[number], 0.0)
         trust = worth / (1.0 + (_strangeness(color, worth) / OUTLIER) ** 4)
         low = (color * trust[..., None]).sum(axis=1) / np.maximum(trust.sum(axis=1), 1e-12)[:, None]
-        choice = _chosen(seen.graph, seen.photo, worth, _strangeness(color, worth))
-        weight = _strips(seen.graph, seen.photo, shown, choice, len(crisp))
+        weight = (trust / np.maximum(trust.max(axis=1, keepdims=True), 1e-12)) ** SHARPEST
+        weight = np.where(weight < LEAST, 0.0, weight)
+        weight = (weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
         any_shown = shown.any(axis=1)
         surely = (worth.sum(axis=1) / WELL_SEEN).clip(0.0, 1.0) ** 2 * any_shown
         smooth = _filled(seen.graph, low, surely, to_srgb(told.clip(0.0, 1.0)))
-        offset = np.where(shown[..., None], smooth[:, None] - color, 0.0)
-        return cls(seen.photo, weight, offset.astype(np.float32), smooth.astype(np.float32), levels)
+        return cls(seen.photo, weight, color, smooth.astype(np.float32), levels)
 
 
 def _common_gains(seen: Sequence[Sightings], photos: int) -> np.ndarray:
@@ -122,46 +125,15 @@ def _strangeness(color: np.ndarray, worth: np.ndarray) -> np.ndarray:
     return np.where(enough, np.abs(color - middle).max(axis=2), 0.0)
 
 
-def _chosen(graph: sparse.csr_matrix, photo: np.ndarray, worth: np.ndarray, strange: np.ndarray) -> np.ndarray:
-    """(V,) photo number that paints each vertex, -1 where none shows it."""
-    chosen = np.full(len(photo), -1)
-    rows = np.flatnonzero((worth > 0).any(axis=1))
-    if not len(rows):
-        return chosen
-    numbers, column = np.unique(photo[rows], return_inverse=True)
-    column = column.reshape(len(rows), -1)
-    cost = np.full((len(rows), len(numbers)), np.inf, np.float32)
-    best = worth[rows].max(axis=1, keepdims=True)
-    own = -np.log(np.maximum(worth[rows], 1e-12) / best) + OUTLIER_COST * (strange[rows] / OUTLIER).clip(0, 2) ** 2 / 4
-    np.put_along_axis(cost, column, np.where(worth[rows] > 0, own, np.inf), axis=1)
-    chosen[rows] = numbers[agreed(graph[rows][:, rows], cost, TOGETHER)]
-    return chosen
-
-
-def _strips(
-    graph: sparse.csr_matrix, photo: np.ndarray, shown: np.ndarray, choice: np.ndarray, photos: int
-) -> np.ndarray:
-    """(V, K) weights of the sightings: 1 for the chosen photo, softened where neighbours chose another."""
-    count = len(photo)
-    rows = np.flatnonzero(choice >= 0)
-    share = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, choice[rows])), shape=(count, photos))
-    near = graph + sparse.identity(count, dtype=np.float32, format="csr")
-    near = sparse.diags(1.0 / np.asarray(near.sum(axis=1)).ravel().astype(np.float32)) @ near
-    for _ in range(STRIP):
-        share = near @ share
-    every = np.repeat(np.arange(count), KEPT).reshape(count, KEPT)
-    found = np.asarray(share[every.ravel(), np.where(shown, photo, 0).ravel()]).reshape(count, KEPT)
-    weight = np.where(shown, found, 0.0)
-    return (weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
 def _filled(graph: sparse.csr_matrix, color: np.ndarray, surely: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """Colours (V, 3) near those given where they are sure (V,), 0..1, and like their neighbours' where they are not.
+    """Colours (V, 3) as given where they are sure (V,), 0..1, and like their neighbours' the less they are.
 
     ``told`` where nothing is known around.
     """
-    hold, pull = HOLD * surely, 1e-5
-    degree = np.asarray(graph.sum(axis=1)).ravel()
-    system = sparse.diags(degree + hold + pull) - graph
-    right = hold[:, None] * color + pull * told
-    return splu(system.astype(np.float64).tocsc()).solve(right.astype(np.float64)).clip(0.0, 1.0)
+    filled = color.astype(np.float64)
+    unsure = surely < 1.0
+    part = np.flatnonzero(unsure | (graph @ unsure.astype(np.float32) > 0))
+    if len(part):
+        found = continued(graph[part][:, part], filled[part], HOLD * surely[part], told[part])
+        filled[part[unsure[part]]] = found[unsure[part]]
+    return filled.clip(0.0, 1.0)

@@ -73,7 +73,8 @@ def continued(graph: sparse.csr_matrix, values: np.ndarray, hold: np.ndarray, to
     degree = np.asarray(graph.sum(axis=1)).ravel()
     system = sparse.diags(degree + hold + PULL) - graph
     right = hold[:, None] * values + PULL * told
-    return splu(system.astype(np.float64).tocsc()).solve(right.astype(np.float64))
+    solver = splu(system.astype(np.float64).tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    return solver.solve(right.astype(np.float64))
 
 
 def _softmax(score: np.ndarray) -> np.ndarray:

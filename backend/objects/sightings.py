@@ -2,18 +2,21 @@
 
 A point counts as seen where it is as far from the camera as the nearest surface (the scan and the objects) and as the
 sensor's depth, and not beside an edge of depth or another object, where photo and geometry never agree to the pixel:
-what is worth less near an edge is worth nothing right at it, so that nothing behind an object is painted on it.
+what is worth less near an edge is worth nothing right at it, so that nothing behind an object is painted on it. Where
+surfaces almost coincide, things lie before floors and walls, and those before the scan.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
 from ..captures.capture import Capture, Frame, Intrinsics
 from ..surface.raster import rasterize
+from .graphs import is_closed
 from .srgb import to_linear
 
 LONG_SIDE = 640  # pixels of the maps in which visibility is looked up, at most
@@ -22,7 +25,8 @@ FAR_FROM_EDGE = 0.008  # of the long side: from here on an edge of depth does no
 JUMP_VOXELS, JUMP_SHARE, JUMP_PIXELS = 2.0, 0.015, 4.0  # what counts as one
 SAME_VOXELS, SAME_SHARE = 2.0, 0.012  # how far apart in depth the same surface may be
 SENSOR_SHARE = 0.025
-BEHIND_VOXELS = 1.5  # of the scan behind the objects
+FLOOR_BEHIND, SCAN_BEHIND = 1.5, 2.5  # voxels: floors and walls behind what stands on them, the scan behind both
+FLOOR_SIZE = 0.5  # of the largest object's: open objects from here on are floors and walls
 STEEPEST = 0.12  # cosine below which a surface is seen too much from the side
 FEATHER = 0.04  # of the picture: views count less towards its border
 NEIGHBOURS = 2  # keyframes before and after that a keyframe's sharpness is compared with
@@ -41,41 +45,68 @@ class Hiding:
     objects: tuple[tuple[np.ndarray, np.ndarray], ...]
     voxel: float  # metres of the scan
 
+    @cached_property
+    def _drawing(self) -> tuple[np.ndarray, ...]:
+        """Vertices (n, 3) of all, metres each goes behind (n,), faces (m, 3), owners (m,), voxels behind of each owner,
+        and planes (m, 4) of those that show from one side alone; the others' are 0 0 0 1."""
+        meshes = [self.scan, *self.objects]
+        closed = [False, *(is_closed(faces, len(vertices)) for vertices, faces in self.objects)]
+        sizes = np.array([np.linalg.norm(np.ptp(vertices, axis=0)) for vertices, _ in self.objects])
+        floors = ~np.array(closed[1:], bool) & (sizes >= FLOOR_SIZE * sizes.max(initial=0.0))
+        behind = np.array([SCAN_BEHIND, *(FLOOR_BEHIND * floors)])
+        points = np.concatenate([vertices for vertices, _ in meshes])
+        starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
+        faces = np.concatenate([faces + start for (_, faces), start in zip(meshes, starts, strict=False)])
+        owner = np.repeat(np.arange(len(meshes)), [len(faces) for _, faces in meshes])
+        a, b, c = points[faces].transpose(1, 0, 2)
+        normal = np.cross(b - a, c - a)
+        planes = np.column_stack([normal, -(normal * a).sum(axis=1)])
+        planes[~np.array(closed)[owner]] = [0.0, 0.0, 0.0, 1.0]
+        return points, self.voxel * np.repeat(behind, np.diff(starts)), faces, owner, np.append(behind, 0.0), planes
+
     def drawn(self, maps: Intrinsics, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth (h, w) float32, 0 = nothing, and whose surface it is (h, w): 0 the scan's, 1, 2, ... the objects'."""
-        vertices, faces = self.scan
-        away = vertices - pose[:3, 3]
-        away = away * (BEHIND_VOXELS * self.voxel / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
-        meshes = [(vertices + away, faces), *self.objects]
-        starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
-        all_faces = np.concatenate([faces + start for (_, faces), start in zip(meshes, starts, strict=False)])
-        result = rasterize(np.concatenate([vertices for vertices, _ in meshes]), all_faces, maps, pose, NEAR)
-        owner = np.repeat(np.arange(len(meshes)), [len(faces) for _, faces in meshes])
-        return result.depth, np.where(result.face >= 0, owner[result.face], -1)
+        points, behind, faces, owner, voxels, planes = self._drawing
+        shown = np.flatnonzero(planes @ np.append(pose[:3, 3], 1.0) > 0)
+        away = points - pose[:3, 3]
+        away *= (behind / np.maximum(np.sqrt(np.einsum("vi,vi->v", away, away)), 1e-9))[:, None]
+        result = rasterize(points + away, faces[shown], maps, pose, NEAR)
+        owner = np.append(owner[shown], -1)[result.face]
+        x, y = (np.arange(maps.width) - maps.cx) / maps.fx, (np.arange(maps.height) - maps.cy) / maps.fy
+        steps = voxels[owner] * self.voxel / np.sqrt(1 + x**2 + y[:, None] ** 2)
+        return (result.depth - steps).astype(np.float32), owner
 
 
 @dataclass(frozen=True)
 class View:
-    """A keyframe, ready for look-ups. Its maps are in half precision, 2 mm at 4 m: all keyframes are kept at once."""
+    """A keyframe, ready for look-ups. Its maps are coarse, depth 2 mm at 4 m: all keyframes are kept at once."""
 
     camera: Intrinsics  # of the photo
     scene_to_camera: np.ndarray  # (4, 4)
     position: np.ndarray  # (3,) scene metres
-    maps: Intrinsics  # of depth, sensor and clear
+    maps: Intrinsics  # of depth, sensor, clear and owner
     depth: np.ndarray  # (h, w) float16 nearest surface, inf = nothing
     sensor: np.ndarray  # (h, w) float16 measured, 0 = nothing
-    clear: np.ndarray  # (h, w) float16 0..1, less near edges of depth
+    clear: np.ndarray  # (h, w) uint8 0..255, less near edges of depth
+    owner: np.ndarray  # (h, w) uint8 ``mark_of`` the object that shows, 0 = none
 
     def place(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (P, 2) of the photo and z-depth (P,) of scene points (P, 3)."""
-        local = points @ self.scene_to_camera[:3, :3].T + self.scene_to_camera[:3, 3]
-        z = local[:, 2]
-        return self.camera.project(np.where(z[:, None] > NEAR, local, [0.0, 0.0, 1.0])), z
+        turn, shift = self.scene_to_camera[:3, :3].astype(points.dtype), self.scene_to_camera[:3, 3]
+        x, y, z = (turn @ points.T).astype(points.dtype) + shift[:, None].astype(points.dtype)
+        safe = np.where(z > NEAR, z, np.inf)
+        camera = self.camera
+        return np.stack([x / safe * camera.fx + camera.cx, y / safe * camera.fy + camera.cy], axis=1), z
 
-    def worth(self, points: np.ndarray, pixels: np.ndarray, z: np.ndarray, voxel: float) -> np.ndarray:
-        """(P,) 0..1: 0 = hidden, outside or at an edge of depth; less than 1 near the picture's border or an edge."""
+    def worth(self, points: np.ndarray, pixels: np.ndarray, z: np.ndarray, voxel: float, mark: int = 0) -> np.ndarray:
+        """(P,) 0..1: 0 = hidden, outside or at an edge of depth; less than 1 near the picture's border or an edge.
+
+        With the mark of the object that they lie on, points within another object's outline are hidden too: what it
+        touches would get its colours.
+        """
         size = np.array([self.camera.width, self.camera.height])
-        border = np.minimum(pixels + 0.5, size - 0.5 - pixels).min(axis=1) / (FEATHER * size.max())
+        x, y = pixels[:, 0] + 0.5, pixels[:, 1] + 0.5
+        border = np.minimum(np.minimum(x, size[0] - x), np.minimum(y, size[1] - y)) / (FEATHER * size.max())
         found = np.flatnonzero((z > NEAR) & (border > 0))
         scale = np.array([self.maps.fx / self.camera.fx, self.maps.fy / self.camera.fy])
         at = (pixels[found] - [self.camera.cx, self.camera.cy]) * scale + [self.maps.cx, self.maps.cy]
@@ -86,8 +117,10 @@ class View:
         same = np.maximum(SAME_VOXELS * voxel, SAME_SHARE * own)
         measured = np.maximum(SAME_VOXELS * voxel, SENSOR_SHARE * own)
         seen = (np.abs(own - surface) < same) & ((sensor <= 0) | (np.abs(own - sensor) < measured))
+        owner = self.owner[row, column]
+        seen &= (mark == 0) | (owner == 0) | (owner == mark)
         worth = np.zeros(len(points), np.float32)
-        worth[found] = seen * self.clear[row, column] * border[found].clip(0.0, 1.0)
+        worth[found] = seen * (self.clear[row, column] / np.float32(255)) * border[found].clip(0.0, 1.0)
         return worth
 
 
@@ -99,14 +132,21 @@ def view_of(capture: Capture, frame: Frame, hiding: Hiding) -> View:
     maps = camera.resized(max(round(camera.width * shrink), 1), max(round(camera.height * shrink), 1))
     drawn, owner = hiding.drawn(maps, pose)
     sensor = _resampled(frame.depth(), frame.depth_intrinsics, maps)
-    edges = _jumps(drawn, maps, hiding.voxel) | _jumps(sensor, maps, 2 * hiding.voxel) | _borders(owner)
+    jumps = _jumps(sensor, maps, 2 * hiding.voxel)
+    jumps &= ndimage.uniform_filter(jumps.astype(np.float32), 3) > 2.5 / 9  # a single pixel is noise of the sensor
+    edges = _jumps(drawn, maps, hiding.voxel) | jumps | _borders(owner)
     distance = ndimage.distance_transform_edt(~edges) if edges.any() else np.full(edges.shape, np.inf)
     far = max(FAR_FROM_EDGE * max(maps.width, maps.height), 2.0)
     clear = ((distance - 1.0) / (far - 1.0)).clip(0.0, 1.0)
-    parts = (part.clip(0, HALF_MOST).astype(np.float16) for part in (drawn, sensor, clear))
-    depth, sensor, clear = parts
+    depth, sensor = (part.clip(0, HALF_MOST).astype(np.float16) for part in (drawn, sensor))
     depth[drawn <= 0] = np.inf
-    return View(camera, np.linalg.inv(pose), pose[:3, 3], maps, depth, sensor, clear)
+    clear, owner = np.ceil(255 * clear).astype(np.uint8), np.where(owner > 0, mark_of(owner - 1), 0).astype(np.uint8)
+    return View(camera, np.linalg.inv(pose), pose[:3, 3], maps, depth, sensor, clear, owner)
+
+
+def mark_of(number: int | np.ndarray) -> int | np.ndarray:
+    """1..255, for telling an object from those beside it in a byte."""
+    return 1 + number % 255
 
 
 def coarser(vertices: np.ndarray, faces: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,12 @@ class FineMesh:
         """(T,) the face of each texel."""
         return np.repeat(np.arange(len(self.faces)), np.diff(self.first))
 
+    @property
+    def points(self) -> np.ndarray:
+        """(T, 3) float32 scene metres of the texels."""
+        corners = self.vertices.astype(np.float32)[self.faces[self.texel_face]]
+        return np.einsum("ti,tij->tj", self.weights, corners)
+
 
 def fine_mesh(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, side: int) -> FineMesh:
     """Cut a mesh with texture coordinates finely.
@@ -50,7 +56,8 @@ def fine_mesh(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, side: int
     for _ in range(MOST_CUTS):
         if not mesh.cut(SPACING):
             break
-    at = mesh.uv * [1, -1] + [-0.5, side - 0.5]  # pixel centres, row 0 on top
+    faces, uv = mesh.finished()
+    at = uv * [1, -1] + [-0.5, side - 0.5]  # pixel centres, row 0 on top
     points = np.concatenate([at.reshape(-1, 2), np.ones((3 * len(at), 1))], axis=1)
     camera = Intrinsics(side, side, 1.0, 1.0, 0.0, 0.0)
     drawn = rasterize(points, np.arange(len(points)).reshape(-1, 3), camera, np.eye(4))
@@ -60,23 +67,32 @@ def fine_mesh(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, side: int
     texel, face = texel[order], face[order]
     return FineMesh(
         vertices=mesh.vertices,
-        normals=vertex_normals(mesh.vertices, mesh.faces),
-        faces=mesh.faces,
+        normals=vertex_normals(mesh.vertices, faces),
+        faces=faces,
         parents=mesh.parents,
         shares=mesh.shares,
         side=side,
         texel=texel,
-        first=np.searchsorted(face, np.arange(len(mesh.faces) + 1)),
+        first=np.searchsorted(face, np.arange(len(faces) + 1)),
         weights=drawn.barycentric.reshape(-1, 3)[texel],
     )
 
 
 class _Cutting:
-    """Splits long edges at their middle, the same on both sides, until none is longer than wanted."""
+    """Splits long edges at their middle, the same on both sides, until none is longer than wanted.
+
+    Edges stay as long as they are until they are split, so that a face without long edges is done.
+    """
 
     def __init__(self, vertices, faces, uv, parents, shares):
         self.vertices, self.faces, self.uv = vertices, faces, uv
         self.parents, self.shares = parents, shares
+        self._done = []
+
+    def finished(self) -> tuple[np.ndarray, np.ndarray]:
+        """Faces (F, 3) and where their corners lie (F, 3, 2)."""
+        faces, uv = zip(*self._done, (self.faces, self.uv), strict=True)
+        return np.concatenate(faces), np.concatenate(uv)
 
     def cut(self, longest: float) -> bool:
         """One round; False when nothing was too long."""
@@ -89,7 +105,11 @@ class _Cutting:
         middle = np.full(len(edges), -1)
         middle[wanted] = len(self.vertices) + np.arange(wanted.sum())
         self._add(edges[wanted])
-        self._split(middle[number])
+        middle = middle[number]
+        long = (middle >= 0).any(axis=1)
+        self._done.append((self.faces[~long], self.uv[~long]))
+        self.faces, self.uv = self.faces[long], self.uv[long]
+        self._split(middle[long])
         return True
 
     def _add(self, ends: np.ndarray) -> None:
@@ -120,7 +140,6 @@ class _Cutting:
         nodes = np.concatenate([faces, middle], axis=1)  # corners 0 1 2, middles 3 4 5
         places = np.concatenate([uv, 0.5 * (uv + np.roll(uv, -1, axis=1))], axis=1)
         patterns = {
-            0: [[0, 1, 2]],
             1: [[0, 3, 2], [3, 1, 2]],
             2: [[3, 1, 4], [0, 3, 4], [0, 4, 2]],
             3: [[0, 3, 5], [3, 1, 4], [5, 4, 2], [3, 4, 5]],

@@ -9,11 +9,11 @@ How it works, on a finer mesh whose vertices are a few texels apart:
 1. Every keyframe, moved to where its photo fits the scan (``aligning``), says which vertices it sees, how well, and in
    what light (``sightings``); each vertex keeps its best.
 2. One gain per keyframe and channel makes these agree (``exposure``).
-3. Each vertex chooses one keyframe so that neighbours agree, after Waechter et al. 2014; what differs much from what
-   the other keyframes show there is a reflection or something in the way, and is not chosen (``blending``).
-4. Each texel takes its detail from the keyframes of its corners, and its light over a few texels from all the keyframes
-   that saw them: two bands, as in Allene et al. 2008. The first change from one keyframe to the next within a strip of
-   a few texels, the second has no seams.
+3. What differs much from what the other keyframes show at a vertex is a reflection or something in the way, and counts
+   little (``blending``).
+4. Each texel takes its detail from the keyframes that show it best and agree, averaged by a high power of how well they
+   do: noise goes down, and a photo that is much closer paints alone. Its light over a few texels comes from all the
+   keyframes that saw it: two bands, as in Allene et al. 2008; the second has no seams.
 5. What no keyframe saw is filled smoothly from around it on the surface and marked in the alpha channel.
 """
 
@@ -30,7 +30,19 @@ from ..progress import Progress, part
 from ..surface.surface import Surface
 from .aligning import aligned
 from .blending import Blend, Sightings
-from .sightings import STEEPEST, Hiding, View, coarser, light_of, relative_sharpness, sampled, sharpness, view_of
+from .sightings import (
+    NEAR,
+    STEEPEST,
+    Hiding,
+    View,
+    coarser,
+    light_of,
+    mark_of,
+    relative_sharpness,
+    sampled,
+    sharpness,
+    view_of,
+)
 from .srgb import to_srgb
 from .texels import FineMesh, fine_mesh, padded
 from .unwrap import Unwrapped, unwrapped
@@ -96,7 +108,7 @@ def dress_all(
     views = _Views(shapes, capture, surface)
     for batch in _batches(sides):
         slot = part(progress, len(made) / len(shapes), (len(made) + len(batch)) / len(shapes))
-        made += _dress([shapes[i] for i in batch], [sides[i] for i in batch], views, slot)
+        made += _dress(batch, [shapes[i] for i in batch], [sides[i] for i in batch], views, slot)
     return made
 
 
@@ -159,14 +171,16 @@ class _Views:
         return self._known[number]
 
 
-def _dress(shapes: Sequence[Shape], sides: Sequence[int], views: _Views, progress: Progress) -> list[Dressed]:
+def _dress(
+    numbers: Sequence[int], shapes: Sequence[Shape], sides: Sequence[int], views: _Views, progress: Progress
+) -> list[Dressed]:
     charts: list[Unwrapped] = []
     meshes: list[FineMesh] = []
     for number, (shape, side) in enumerate(zip(shapes, sides, strict=True)):
         progress(0.25 * number / len(shapes), "Unwrapping objects")
         charts.append(unwrapped(shape.vertices, shape.faces, side))
         meshes.append(fine_mesh(shape.vertices, shape.faces, charts[-1].uv, side))
-    photos = _Photos(shapes, meshes, views)
+    photos = _Photos(numbers, shapes, meshes, views)
     blends = photos.blends(part(progress, 0.25, 0.7))
     textures = photos.painted(blends, part(progress, 0.7, 1.0))
     return [
@@ -176,15 +190,13 @@ def _dress(shapes: Sequence[Shape], sides: Sequence[int], views: _Views, progres
 
 
 class _Photos:
-    """The capture's photos over the fine meshes of some objects, all their vertices in one row."""
+    """The capture's photos over the fine meshes of some objects, of these numbers among all."""
 
-    def __init__(self, shapes: Sequence[Shape], meshes: Sequence[FineMesh], views: _Views):
+    def __init__(self, numbers: Sequence[int], shapes: Sequence[Shape], meshes: Sequence[FineMesh], views: _Views):
         self._shapes, self._meshes, self._views, self._used = shapes, meshes, views, []
-        self._points = np.concatenate([mesh.vertices for mesh in meshes])
-        self._normals = np.concatenate([mesh.normals for mesh in meshes])
-        self._starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-        density = [_density(mesh) for mesh in meshes]
-        self._density = np.repeat(density, np.diff(self._starts))
+        self._marks = [mark_of(number) for number in numbers]
+        self._density = [_density(mesh) for mesh in meshes]
+        self._boxes = [_box(mesh.vertices) for mesh in meshes]
 
     def blends(self, progress: Progress) -> list[Blend]:
         """Look at all photos; what each vertex is to be painted from."""
@@ -193,40 +205,46 @@ class _Photos:
         crisp = np.full(len(frames), np.nan)
         for number, frame in enumerate(frames):
             progress(number / len(frames), "Looking through the photos")
-            if not self._in_view(frame).any():
+            inside = [index for index in range(len(seen)) if self._may_show(frame, index)]
+            if not inside:
                 continue
             light = self._views.light(number)
             view, crisp[number] = self._views.of(number, light)
             self._used.append((number, view))
-            worth, pixels = self._worth(view)
-            for sightings, start, end in zip(seen, self._starts, self._starts[1:], strict=False):
-                found = start + np.flatnonzero(worth[start:end] > 0)
+            for index in inside:
+                found, worth, pixels = self._seen(view, index)
                 if len(found):
-                    sightings.add(number, found - start, worth[found], sampled(light, pixels[found]))
+                    seen[index].add(number, found, worth, sampled(light, pixels))
         progress(1.0, "Levelling the photos")
         known = np.isfinite(crisp)
         factors = np.ones(len(crisp))
         factors[known] = relative_sharpness(crisp[known])
         return Blend.of_all(seen, factors, [self._told(index) for index in range(len(self._shapes))])
 
-    def _in_view(self, frame: Frame) -> np.ndarray:
-        """(P,) bool: vertices within the frame, hidden or not."""
+    def _may_show(self, frame: Frame, index: int) -> bool:
+        """Whether an object's box reaches into a frame, hidden or not."""
         pose = self._views.capture.camera_to_scene(frame)
-        local = (self._points - pose[:3, 3]) @ pose[:3, :3]
-        pixels = frame.intrinsics.project(np.where(local[:, 2:] > 0.05, local, [0.0, 0.0, 1.0]))
+        local = (self._boxes[index] - pose[:3, 3]) @ pose[:3, :3]
+        if (local[:, 2] < NEAR).any():
+            return bool((local[:, 2] > NEAR).any())
+        pixels = frame.intrinsics.project(local)
         size = [frame.intrinsics.width, frame.intrinsics.height]
-        return (local[:, 2] > 0.05) & (pixels > 0).all(axis=1) & (pixels < size).all(axis=1)
+        return bool((pixels.max(axis=0) > 0).all() and (pixels.min(axis=0) < size).all())
 
-    def _worth(self, view: View) -> tuple[np.ndarray, np.ndarray]:
-        """What a view is worth at each vertex (P,), and their pixels (P, 2)."""
-        pixels, z = view.place(self._points)
-        worth = view.worth(self._points, pixels, z, self._views.voxel)
+    def _seen(self, view: View, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The vertices of an object that a view sees (P,), what it is worth there (P,), and their pixels (P, 2)."""
+        mesh = self._meshes[index]
+        towards = (view.position - mesh.vertices).astype(np.float32)
+        slant = np.einsum("vi,vi->v", towards, mesh.normals)
+        slant /= np.sqrt(np.einsum("vi,vi->v", towards, towards))
+        facing = np.flatnonzero(slant > STEEPEST)
+        points = mesh.vertices[facing]
+        pixels, z = view.place(points)
+        worth = view.worth(points, pixels, z, self._views.voxel, self._marks[index])
         found = np.flatnonzero(worth > 0)
-        towards = view.position - self._points[found]
-        slant = (towards * self._normals[found]).sum(1) / np.linalg.norm(towards, axis=1)
-        resolution = (view.camera.fx / (z[found] * self._density[found])).clip(0.0, BEYOND)
-        worth[found] *= np.where(slant > STEEPEST, slant, 0.0) ** GRAZING * resolution**2
-        return worth, pixels
+        resolution = (view.camera.fx / (z[found] * self._density[index])).clip(0.0, BEYOND)
+        worth = worth[found] * slant[facing[found]] ** GRAZING * resolution**2
+        return facing[found], worth, pixels[found]
 
     def _told(self, index: int) -> np.ndarray:
         """(V, 3) linear light of an object's own colours at its fine vertices."""
@@ -236,15 +254,38 @@ class _Photos:
 
     def painted(self, blends: Sequence[Blend], progress: Progress) -> list[np.ndarray]:
         """The textures (S, S, 4) uint8."""
+        points = [mesh.points for mesh in self._meshes]
         sums = [np.zeros((len(mesh.texel), 4), np.float32) for mesh in self._meshes]
         for step, (number, view) in enumerate(self._used):
             progress(step / len(self._used), "Painting")
-            if not any((blend.weight_of(number) > 0).any() for blend in blends):
+            painting = [index for index, blend in enumerate(blends) if blend.paints(number)]
+            if not painting:
                 continue
             light = self._views.light(number)
-            for mesh, blend, total in zip(self._meshes, blends, sums, strict=True):
-                _paint(mesh, blend, number, view, light, self._views.voxel, total)
+            for k in painting:
+                found, pixels, given = self._given(blends[k], k, number, view, points[k])
+                color = to_srgb((sampled(light, pixels) * blends[k].gains[number].astype(np.float32)).clip(0.0, 1.0))
+                sums[k][found, :3] += color * given[:, 3:] + given[:, :3]
+                sums[k][found, 3] += given[:, 3]
         return [_finished(*parts) for parts in zip(self._meshes, blends, sums, strict=True)]
+
+    def _given(
+        self, blend: Blend, index: int, number: int, view: View, points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The texels of an object that a photo paints (P,), their pixels (P, 2) and ``Blend.given_by`` them (P, 4).
+
+        Args:
+            points: (T, 3) scene metres of the object's texels.
+        """
+        mesh, given = self._meshes[index], blend.given_by(number)
+        faces = np.flatnonzero((given[:, 3] > 0)[mesh.faces].any(axis=1))
+        count = mesh.first[faces + 1] - mesh.first[faces]
+        texels = np.repeat(mesh.first[faces] - np.cumsum(count) + count, count) + np.arange(count.sum())
+        points = points[texels]
+        pixels, z = view.place(points)
+        used = np.flatnonzero(view.worth(points, pixels, z, self._views.voxel, self._marks[index]) > 0)
+        corners = given[mesh.faces[np.repeat(faces, count)[used]]]
+        return texels[used], pixels[used], np.einsum("ti,tij->tj", mesh.weights[texels[used]], corners)
 
 
 def _density(mesh: FineMesh) -> float:
@@ -254,28 +295,10 @@ def _density(mesh: FineMesh) -> float:
     return float(np.sqrt(max(len(mesh.texel), 1) / max(area, 1e-12)))
 
 
-def _paint(
-    mesh: FineMesh, blend: Blend, number: int, view: View, light: np.ndarray, voxel: float, total: np.ndarray
-) -> None:
-    """Add what one photo gives to the texels: sums (T, 4) of weighted sRGB colour and of weights."""
-    weight = blend.weight_of(number)
-    faces = np.flatnonzero((weight[mesh.faces] > 0).any(axis=1))
-    if not len(faces):
-        return
-    count = mesh.first[faces + 1] - mesh.first[faces]
-    texels = np.repeat(mesh.first[faces] - np.cumsum(count) + count, count) + np.arange(count.sum())
-    corners = mesh.faces[np.repeat(faces, count)]
-    shares = mesh.weights[texels]
-    points = np.einsum("ti,tij->tj", shares, mesh.vertices[corners])
-    pixels, z = view.place(points)
-    shares = shares * weight[corners]
-    strength = shares.sum(axis=1) * (view.worth(points, pixels, z, voxel) > 0)
-    used = np.flatnonzero(strength > 1e-4)
-    shares, corners = shares[used], corners[used]
-    offset = np.einsum("ti,tij->tj", shares, blend.offset_of(number)[corners])
-    color = to_srgb((sampled(light, pixels[used]) * blend.gains[number]).clip(0.0, 1.0))
-    total[texels[used], :3] += color * strength[used, None] + offset
-    total[texels[used], 3] += strength[used]
+def _box(points: np.ndarray) -> np.ndarray:
+    """(8, 3) corners of the box around points (P, 3)."""
+    ends = np.stack([points.min(axis=0), points.max(axis=0)])
+    return np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def _finished(mesh: FineMesh, blend: Blend, total: np.ndarray) -> np.ndarray:
