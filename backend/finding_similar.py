@@ -13,7 +13,7 @@ it turns about +Z and moves, nothing else. Only objects of one label are compare
 The answer's data::
 
     {"groups": [{"members": [i, ...], "transforms": [[16], ...], "rmse": [m, ...], "inliers": [0..1, ...],
-                 "violation": [0..1, ...]}, ...],
+                 "violation": [0..1, ...], "report": {...}}, ...],
      "unsure": [{"members": [i, j], "rmse": m, "inliers": 0..1, "violation": 0..1, "tinted": bool}, ...],
      "notes": [sentence, ...]}
 
@@ -40,7 +40,9 @@ from .captures.capture import Capture
 from .errors import UserError
 from .objects.similar import TINTED, Candidate, Emptiness, Match, Seen, match
 from .objects.union import fused
+from .objects.validity import report_on
 from .progress import Progress, part
+from .separating import reported
 
 MOST_OBJECTS = 500
 Arrays = Mapping[str, Any]
@@ -68,6 +70,7 @@ def find_similar(
     groups, unsure = _groups(objects, seen, emptiness, names, part(progress, 0.2, 0.8))
     notes = [f"Nothing was seen of {name}." for name, one in zip(names, seen, strict=True) if not len(one.points)]
     made: dict[str, np.ndarray] = {}
+    described = [_described(objects, first, found) for first, found in groups]
     for number, (first, found) in enumerate(groups):
         progress(0.8 + 0.2 * number / len(groups), f"Joining what was seen of {names[first]}")
         rough = [other for other, fit in found.items() if fit.rmse >= voxel]
@@ -80,7 +83,8 @@ def find_similar(
             f"g{number}.observed": union.observed,
             f"g{number}.colors": union.colors,
         }
-    described = [_described(objects, first, found) for first, found in groups]
+        report = report_on(union.vertices, union.faces, union.observed / 255.0, 0.0, 0.0)
+        described[number]["report"] = reported(report)
     return {"groups": described, "unsure": unsure, "notes": notes}, made
 
 

@@ -12,6 +12,7 @@ from .errors import UserError
 from .labels.placement import PlacedMark
 from .objects.assets import HULLS, Asset, Assets, Options
 from .objects.instances import Claim, Known
+from .objects.validity import Report
 
 SMALLEST_TEXTURE, LARGEST_TEXTURE = 512, 4096
 LARGEST_MARGIN = 0.5  # metres
@@ -109,15 +110,7 @@ def _entry(asset: Asset) -> dict[str, Any]:
         "dimensions": [float(c) for c in asset.pose.dimensions],
         "vertices": len(asset.vertices),
         "faces": len(asset.faces),
-        "report": {
-            "closed": bool(report.closed),
-            "volume": float(report.volume),
-            "hull_ratio": float(report.hull_ratio),
-            "free_violation": float(report.free_violation),
-            "observed": float(report.observed),
-            "mirror_error": None if report.mirror_error is None else float(report.mirror_error),
-            "notes": list(report.notes),
-        },
+        "report": reported(report),
         "texture": 0 if asset.texture is None else int(asset.texture.shape[0]),
         "hulls": len(asset.hulls),
     }
@@ -143,3 +136,16 @@ def _arrays(asset: Asset) -> dict[str, np.ndarray]:
 def _byte(unit: np.ndarray) -> np.ndarray:
     """Fractions 0..1 as uint8 0..255."""
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+
+
+def reported(report: Report) -> dict[str, Any]:
+    """A report as it travels."""
+    return {
+        "closed": bool(report.closed),
+        "volume": float(report.volume),
+        "hull_ratio": float(report.hull_ratio),
+        "free_violation": float(report.free_violation),
+        "observed": float(report.observed),
+        "mirror_error": None if report.mirror_error is None else float(report.mirror_error),
+        "notes": list(report.notes),
+    }

@@ -129,7 +129,7 @@ def make_assets(scene: LabelledScene, options: Options, progress: Progress = sil
         if one and one.solid:
             made.append(_closed(thing, one, scene, direction))
         else:
-            made.append(_open(skirted.get(index, thing), scene, direction))
+            made.append(_open(skirted.get(index, thing), scene, direction, options.close))
     made = _dressed(made, scene, options, part(progress, 0.7, 0.9))
     for index, asset in enumerate(made):
         made[index] = _finished(asset, options, partial(progress, 0.9 + 0.1 * index / len(made)))
@@ -164,14 +164,15 @@ def _closed(thing: SceneObject, closed: Closed, scene: LabelledScene, direction:
     )
 
 
-def _open(thing: SceneObject, scene: LabelledScene, direction: float) -> Asset:
-    """The scan's own surface, in the object's own axes."""
+def _open(thing: SceneObject, scene: LabelledScene, direction: float, asked: bool) -> Asset:
+    """The scan's own surface, in the object's own axes; ``asked`` whether things were to be closed."""
     points = thing.vertices + thing.origin
     pose = standing(points, scene.surface.voxel, direction)
     seen = np.ones(len(points), np.float32)
     names = thing.name, thing.label, thing.instance
     local = pose.local(points).astype(np.float32)
-    notes = ("It could not be closed: nothing of it is left beside its neighbours.",) if thing.thing else ()
+    lost = asked and thing.thing
+    notes = ("It could not be closed: nothing of it is left beside its neighbours.",) if lost else ()
     return Asset(*names, pose, local, thing.faces, thing.colors, thing.confidence, seen, Report(notes=notes))
 
 

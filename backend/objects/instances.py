@@ -22,6 +22,8 @@ from .patches import Parts
 CREASE = 60.0  # voxels that a concave turn of one radian costs, however short the way
 NOISE = 0.02  # radians of turn from one vertex to the next that say nothing
 HOLLOW = 0.35  # sine of the angle by which a neighbour lies in front of a vertex's tangent plane
+NEAR = 4.0  # voxels around a mark that are surely its instance's: a click may hit a hollow that nothing flows out of
+NEARER = 1 / 3  # of the way to the next mark of another instance, if that is less
 STRANGE = 20.0  # voxels that a step between superpoints without any affinity costs
 
 
@@ -98,7 +100,8 @@ def _flooded(
     cost = _steps(surface, superpoints, edges)
     a, b = local[edges].T
     graph = sparse.coo_matrix((cost, (a, b)), shape=(len(members), len(members))).tocsr()
-    start = local[seeds]
+    around, whose = _around(surface, members, seeds, numbers)
+    start, numbers = np.append(local[seeds], around), np.append(numbers, whose)
     reach, _, source = dijkstra(graph, directed=False, indices=start, min_only=True, return_predecessors=True)
     number_of = np.zeros(len(members), np.int64)
     number_of[start] = numbers
@@ -108,6 +111,20 @@ def _flooded(
         points = surface.vertices[members]
         found[apart] = found[~apart][cKDTree(points[~apart]).query(points[apart])[1]]
     return found
+
+
+def _around(
+    surface: Surface, members: np.ndarray, seeds: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places (k,) in ``members`` that lie near a seed, and their numbers (k,)."""
+    points = surface.vertices[seeds].astype(np.float64)
+    reach = np.full(len(seeds), NEAR * surface.voxel)
+    for number in np.unique(numbers):
+        mine = numbers == number
+        reach[mine] = np.minimum(reach[mine], NEARER * cKDTree(points[~mine]).query(points[mine])[0])
+    away, seed = cKDTree(points).query(surface.vertices[members])
+    near = np.flatnonzero(away < reach[seed])
+    return near, numbers[seed[near]]
 
 
 def _steps(surface: Surface, superpoints: Superpoints | None, edges: np.ndarray) -> np.ndarray:

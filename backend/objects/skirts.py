@@ -12,12 +12,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..surface.mesh import vertex_normals
 from ..surface.surface import Surface
 from .closing import Closed
 from .separation import SceneObject, SeparationResult
 
 HEIGHT = 2.0  # voxels over the support: fusion rounds the foot of a thing
-UNCOVERED = 0.4  # voxels from the closed thing
+UNCOVERED = 0.25  # voxels from the closed thing
+BEYOND = 1.0  # cells past its rim
 
 
 def with_skirts(
@@ -36,7 +38,7 @@ def with_skirts(
         a, b, c = cut.points[cut.faces[mine]].transpose(1, 0, 2)
         normal = np.cross(b - a, c - a)
         free = np.ones(len(mine), bool)
-        tree = None
+        tree = facing = None
         for plane in one.sketch.planes:
             if plane.supporter < 0 or plane.supporter in solid:
                 continue
@@ -44,9 +46,13 @@ def with_skirts(
             skirt = np.flatnonzero(free & low & (normal @ plane.normal > 0))
             if not len(skirt):
                 continue
-            tree = tree or cKDTree(one.solid.vertices)
-            away = tree.query(cut.points[cut.faces[mine[skirt]]])[0].max(axis=1)
-            skirt = skirt[away > UNCOVERED * surface.voxel]
+            if tree is None:
+                tree, facing = cKDTree(one.solid.vertices), vertex_normals(one.solid.vertices, one.solid.faces)
+            corners = cut.points[cut.faces[mine[skirt]]].reshape(-1, 3)
+            nearest = tree.query(corners)[1]
+            over, beside = _apart(corners - one.solid.vertices[nearest], facing[nearest])
+            uncovered = (over > UNCOVERED * surface.voxel) | (beside > BEYOND * one.sketch.lattice.voxel)
+            skirt = skirt[uncovered.reshape(-1, 3).any(axis=1)]
             free[skirt] = False
             taken.setdefault(plane.supporter, []).append(mine[skirt])
     colors = cut.interpolate(surface.colors.astype(np.float32))
@@ -55,6 +61,12 @@ def with_skirts(
         part: _widened(result.objects[part], cut.points, cut.faces[np.concatenate(parts)], colors, sure)
         for part, parts in taken.items()
     }
+
+
+def _apart(ways: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (n,) of ways (n, 3) along normals (n, 3) and across them."""
+    along = np.einsum("ij,ij->i", ways, normals)
+    return np.abs(along), np.linalg.norm(ways - along[:, None] * normals, axis=1)
 
 
 def _widened(

@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 
 NUMBERS = ("volume", "hull_ratio", "free_violation", "observed")
+FACTS = ("scan_closed", *(f"scan_{name}" for name in NUMBERS), "scan_mirror_error", "scan_notes")
 OBSERVED = "observed"  # point attribute FLOAT: 1 seen by a camera, 0 invented
 HALF = 0.5  # less than this much seen counts as invented
 ALL = 0.995  # from this share on the rest is not worth a word
@@ -32,6 +33,15 @@ def write(item: bpy.types.Object, report: Mapping[str, Any]) -> None:
     item["scan_notes"] = "\n".join(report["notes"])
 
 
+def copy(source: bpy.types.ID, target: bpy.types.ID) -> None:
+    """Let one thing say what another one says; the same for meshes, which keep facts for an object."""
+    for name in FACTS:
+        if name in source:
+            target[name] = source[name]
+        elif name in target:
+            del target[name]
+
+
 def sentences(item: bpy.types.Object) -> list[str]:
     """Size, volume, whether it is closed, how much was seen, symmetry: what a person wants to know of an object."""
     width, depth, height = item.dimensions
@@ -40,7 +50,7 @@ def sentences(item: bpy.types.Object) -> list[str]:
         return lines
     if item["scan_closed"]:
         volume = item["scan_volume"]
-        size = f"{volume / LITRE:.2f} l" if volume < 1 else f"{volume:.2f} m\N{SUPERSCRIPT THREE}"
+        size = f"{volume / LITRE:.3g} l" if volume < 0.9995 else f"{volume:.2f} m\N{SUPERSCRIPT THREE}"
         lines.append(f"Closed, {size}")
     else:
         lines.append("Open: not a solid")

@@ -1,7 +1,7 @@
 """Things that are the same model: linked copies of one mesh, each at its own place.
 
-Each object's own mesh stays in the file (kept alive by a fake user) and remembers its place in the scan, so that the
-object can have it back.
+Each object's own mesh stays in the file (kept alive by a fake user) and remembers its place in the scan and what is
+known of it, so that the object can have it back.
 """
 
 from __future__ import annotations
@@ -89,6 +89,10 @@ def build(
             for item, transform, error in zip(members, group["transforms"], group["rmse"], strict=True):
                 _keep_own(item)
                 _give(item, mesh, upkeep.matrix(transform), placement)
+                if union:
+                    facts.write(item, group["report"])
+                else:
+                    facts.copy(members[0], item)
                 item[MATCH] = float(error)
             yield False
     root = results_collection(scene, capture_id)
@@ -118,6 +122,7 @@ def _keep_own(item: bpy.types.Object) -> None:
     if OWN_MESH not in item:
         item.data.use_fake_user = True
         item.data[upkeep.TO_OBJECT] = list(item[upkeep.TO_OBJECT])
+        facts.copy(item, item.data)
         item[OWN_MESH] = item.data
 
 
@@ -143,6 +148,7 @@ def restore(scene: bpy.types.Scene, capture_id: str, items: Sequence[bpy.types.O
         own = item.get(OWN_MESH)
         if own is not None:
             _give(item, own, upkeep.matrix(list(own[upkeep.TO_OBJECT])).inverted(), placement)
+            facts.copy(own, item)
             forget_own(item)
             count += 1
     return count

@@ -1,5 +1,6 @@
 """Closed objects from what cameras saw, on scenes whose solids are known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,26 @@ def test_touching_things_are_split_by_a_mark_each_and_keep_their_numbers():
     assert [(thing.label, thing.instance, round(float(thing.pose.origin[0]))) for thing in made] == [
         *((THING, 1, 0), (THING, 2, 2), (OTHER, 1, 0)),
     ]
+
+
+def test_a_mark_on_a_noisy_spot_speaks_for_its_thing():
+    middles = np.array([[-0.06, 0.0, 0.2], [0.06, 0.0, 0.2]])
+
+    def distance(x, y, z):
+        return np.minimum(*(np.sqrt((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) - RADIUS for a, b, c in middles))
+
+    surface, _ = scan_of(meshed(distance, (-0.2, -0.15, 0.05), (0.2, 0.15, 0.35)))
+    ends = np.array([[-0.06 - RADIUS, 0.0, 0.2], [0.06 + RADIUS, 0.0, 0.2]])
+    marked = cKDTree(surface.vertices).query(ends)[1]
+    spot = np.linalg.norm(surface.vertices - surface.vertices[marked[1]], axis=1) < 0.025
+    normals = surface.normals.copy()
+    normals[spot] += np.random.default_rng(0).normal(size=(spot.sum(), 3)).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    labels = np.full(len(surface.vertices), THING, np.uint16)
+    claims = [Claim(THING, 1 + k, marked[[k]]) for k in (0, 1)]
+    made = separated(replace(surface, normals=normals), labels, claims=claims, close=False)
+    for thing, side in zip(made, (-1, 1), strict=True):
+        assert (side * thing.pose.scene(thing.vertices)[:, 0] > 0).mean() > 0.9
 
 
 def test_the_handle_of_a_mug_stays_open():

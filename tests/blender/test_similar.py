@@ -57,6 +57,7 @@ def test_equal_boxes_become_copies_of_one_mesh_and_the_taller_one_does_not(tmp_p
     import_room(folder, live)
     *equal, taller = boxes = separate(live)
     own = [item.data for item in boxes]
+    alone = [facts.sentences(item) for item in equal]
     assert ops.find_similar(mesh="UNION") == {"FINISHED"}
     waited(live, lambda: not live.session().waiting)
     bpy.context.view_layer.update()
@@ -70,3 +71,17 @@ def test_equal_boxes_become_copies_of_one_mesh_and_the_taller_one_does_not(tmp_p
     said = [line for item in equal for line in facts.sentences(item)]
     assert f"A linked copy, {1000 * max(errors):.1f} mm from the best seen one" in said
     assert any("linked, at most" in line and all(item.name in line for item in equal) for line in told)
+    # They say what is known of the mesh that they show, and get back what was known of their own.
+    assert len({item["scan_observed"] for item in equal}) == len({item["scan_volume"] for item in equal}) == 1
+    assert abs(equal[0]["scan_volume"] - signed_volume(equal[0].data)) < 1e-4
+    for item in equal:
+        item.select_set(True)
+    assert ops.restore_own_mesh() == {"FINISHED"}
+    bpy.context.view_layer.update()
+    assert [facts.sentences(item) for item in equal] == alone
+
+
+def signed_volume(mesh):
+    points = np.array([vertex.co for vertex in mesh.vertices])
+    a, b, c = (points[[triangle.vertices[k] for triangle in mesh.polygons]] for k in range(3))
+    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
