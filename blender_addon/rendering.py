@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import bpy
@@ -14,11 +15,15 @@ from .scene.passes import PassError
 SHOWN = 8.0  # seconds that the status bar says what became of it
 
 
-def as_jobs(steps: Iterator[Step], done: str) -> Iterator[object]:
+def as_jobs(steps: Iterator[Step | Future], done: str) -> Iterator[object]:
     """Render a series, one job after the other, for `Session.build`; the status bar says how far it is."""
     said = ""
     try:
         for step in steps:
+            if isinstance(step, Future):  # files that a thread reads and writes
+                while not step.done():
+                    yield opening.WAIT
+                continue
             _say(f"Clickfield: {step.text} ({step.fraction:.0%}), Esc stops")
             _start(step)
             while bpy.app.is_job_running("RENDER"):

@@ -13,7 +13,7 @@ from .stepping import SteppedOperator
 class CLICKFIELD_OT_save_asset_library(SteppedOperator, bpy.types.Operator):
     """Write the separated objects to a .blend of assets with catalogues like the label tree, and list the folder
     among the asset libraries. Saved again it is updated, and what you changed on its assets stays.
-    The objects in this scene stay as they are"""
+    The objects in this scene stay as they are. Blender stays usable meanwhile; Esc stops"""
 
     bl_idname = "clickfield.save_asset_library"
     bl_label = "Save Asset Library"
@@ -48,7 +48,8 @@ class CLICKFIELD_OT_save_asset_library(SteppedOperator, bpy.types.Operator):
         said = (text.strip() for text in (self.author, self.licence, self.about, self.copyright))
         scene, self._saved = context.scene, library.Saved()
         credits = library.Credits(*said)
-        steps = library.saving(scene, scene.clickfield.capture_id, directory, credits, self._saved)
+        aside = not bpy.app.background and context.window is not None
+        steps = library.saving(scene, scene.clickfield.capture_id, directory, credits, self._saved, aside)
         return self.begin(context, steps)
 
     def finish(self, context, stopped):

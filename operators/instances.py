@@ -7,7 +7,7 @@ from ..backend.protocol import MAX_UID
 from ..blender_addon import hovering, live
 from ..blender_addon.scene import claims, collections, objects, scan, showing
 from ..blender_addon.scene.cameras import matrix_from_rows
-from .label_choice import LabelChoice
+from .label_choice import ClassChoice
 from .mark import give_mark
 from .tree import choose, find_label
 
@@ -33,6 +33,19 @@ def mark_object(scene, item, label, instance):
     give_mark(scene, label, 1, points=[place], instance=instance).local = True
 
 
+def in_object_mode(operator, context):
+    """For polls: is nothing edited, sculpted or painted?"""
+    if context.mode != "OBJECT":
+        operator.poll_message_set("Go back to Object Mode first")
+    return context.mode == "OBJECT"
+
+
+def label_of_things(context, items):
+    """The label that some objects share, if its pieces are separate things; otherwise None."""
+    uids = {item.clickfield.label for item in items}
+    return next((one for one in context.scene.clickfield.labels if {one.uid} == uids and one.thing), None)
+
+
 class ObjectsOperator:
     """What the operators on separated objects share."""
 
@@ -41,7 +54,9 @@ class ObjectsOperator:
     @classmethod
     def poll(cls, context):
         """Only with a separated object."""
-        if context.mode != "OBJECT" or not (context.scene.clickfield.capture_id and chosen_objects(context)):
+        if not in_object_mode(cls, context):
+            return False
+        if not (context.scene.clickfield.capture_id and chosen_objects(context)):
             cls.poll_message_set("Select separated objects first")
             return False
         return True
@@ -92,14 +107,21 @@ class CLICKFIELD_OT_merge_instances(bpy.types.Operator, ObjectsOperator):
     bl_idname = "clickfield.merge_instances"
     bl_label = "Merge Instances"
 
+    @classmethod
+    def poll(cls, context):
+        """Only with several objects of one label."""
+        if not super().poll(context):
+            return False
+        items = chosen_objects(context)
+        if len(items) < 2 or label_of_things(context, items) is None:
+            cls.poll_message_set("Select two or more objects of one label (Shift-click) that are parts of one thing")
+            return False
+        return True
+
     def execute(self, context):
         """Give them marks of one number."""
         scene, items = context.scene, chosen_objects(context)
-        uids = {item.clickfield.label for item in items}
-        label = next((one for one in scene.clickfield.labels if {one.uid} == uids), None)
-        if len(items) < 2 or label is None or not label.thing:
-            self.report({"ERROR"}, "Select at least two separated objects of one label whose pieces are things.")
-            return {"CANCELLED"}
+        label = label_of_things(context, items)
         number = min(item.clickfield.instance for item in items)
         rows = self.rows_on(context, items)
         for item in items:
@@ -122,20 +144,22 @@ class CLICKFIELD_OT_split_instance(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        """Only with a separated object."""
+        """Only with a separated object that is a thing."""
         item = context.active_object
+        if not in_object_mode(cls, context):
+            return False
         if item is None or item.type != "MESH" or item.clickfield.role != "OBJECT":
             cls.poll_message_set("Make a separated object the active one first")
+            return False
+        if label_of_things(context, [item]) is None:
+            cls.poll_message_set("The label of this object is one thing as a whole; switch on Thing in the label list")
             return False
         return True
 
     def execute(self, context):
         """The next two marks get two numbers; one is enough when the object has a numbered mark."""
         scene, own = context.scene, context.active_object.clickfield
-        label = find_label(scene.clickfield, own.label) if own.label else None
-        if label is None or not label.thing:
-            self.report({"ERROR"}, "The label of this object is one thing as a whole; make it a label of things first.")
-            return {"CANCELLED"}
+        label = label_of_things(context, [context.active_object])
         said = any(
             mark.label == label.uid and mark.sign > 0 and not mark.muted and mark.instance == own.instance
             for mark in scene.clickfield.marks
@@ -151,13 +175,13 @@ class CLICKFIELD_OT_split_instance(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class CLICKFIELD_OT_assign_objects(LabelChoice, ObjectsOperator, bpy.types.Operator):
+class CLICKFIELD_OT_assign_objects(ClassChoice, ObjectsOperator, bpy.types.Operator):
     """Give the selected objects to another label. Marks on them follow; an object without any gets one.
     Separate again to see what that teaches"""
 
     bl_idname = "clickfield.assign_objects"
     bl_label = "Assign to Label"
-    classes_only = True
+    bl_property = "choice"
 
     def execute(self, context):
         """Give them to the label."""
@@ -181,7 +205,8 @@ class CLICKFIELD_OT_assign_objects(LabelChoice, ObjectsOperator, bpy.types.Opera
         if folders is not None:
             folders.drop_empty()
         own.revision += 1
-        self.report({"INFO"}, f"{len(items)} objects are {label.name} now; separate again to cut them anew")
+        told = "1 object is" if len(items) == 1 else f"{len(items)} objects are"
+        self.report({"INFO"}, f"{told} {label.name} now; separate again to cut anew")
         return {"FINISHED"}
 
     def _move(self, scene, folders, item, uid, number):

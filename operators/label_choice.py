@@ -8,24 +8,24 @@ from .tree import find_label
 _items = []  # Blender keeps no reference to the strings of a dynamic enumeration
 
 
-def _label_items(operator, context):
-    labels = context.scene.clickfield.labels
-    _items[:] = [(str(one.uid), one.name, "") for one in labels if one.kind == "class" or not operator.classes_only]
+def _every_label(_, context):
+    _items[:] = [(str(one.uid), one.name, "") for one in context.scene.clickfield.labels]
+    return _items
+
+
+def _every_class(_, context):
+    _items[:] = [(str(one.uid), one.name, "") for one in context.scene.clickfield.labels if one.kind == "class"]
     return _items
 
 
 class LabelChoice:
     """What operators share that ask for a label: its uid as a property, or a search by name.
 
-    Attributes:
-        classes_only: groups are not offered.
+    They say ``bl_property = "choice"`` themselves: Blender looks for it in their own class alone.
     """
 
-    bl_property = "choice"
-    classes_only = False
-
     label: IntProperty(name="Label", description="Uid of the label; 0 means the one that is chosen", default=0, min=0)
-    choice: EnumProperty(name="Label", items=_label_items)
+    choice: EnumProperty(name="Label", items=_every_label)
 
     def invoke(self, context, event):
         """Search by name."""
@@ -39,3 +39,9 @@ class LabelChoice:
         if label is None:
             self.report({"ERROR"}, f"There is no label with the id {uid} in this scene.")
         return label
+
+
+class ClassChoice(LabelChoice):
+    """The same where groups are not offered."""
+
+    choice: EnumProperty(name="Label", items=_every_class)

@@ -143,6 +143,7 @@ class CLICKFIELD_OT_retype_marks(LabelChoice, MarksOperator, bpy.types.Operator)
     bl_idname = "clickfield.retype_marks"
     bl_label = "Give Another Label"
     bl_description = "Give the marks to another label"
+    bl_property = "choice"
 
     def execute(self, context):
         """Give them to the label."""

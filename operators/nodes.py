@@ -21,7 +21,8 @@ KINDS = (
 
 
 class CLICKFIELD_OT_add_label_nodes(bpy.types.Operator):
-    """Add Geometry Nodes that work on labels, as a modifier of the active labelled mesh or else of the scan"""
+    """Add Geometry Nodes that work on labels, as a modifier of the active labelled mesh or else of the scan.
+    Hide Label and Color by Label are added to all labelled meshes that are selected"""
 
     bl_idname = "clickfield.add_label_nodes"
     bl_label = "Add Label Nodes"
@@ -38,6 +39,9 @@ class CLICKFIELD_OT_add_label_nodes(bpy.types.Operator):
 
     def execute(self, context):
         own, item = context.scene.clickfield, _target(context)
+        if self.kind == "Explode by Tree" and item.clickfield.role == "OBJECT":
+            self.report({"ERROR"}, "Explode by Tree moves things of one mesh apart; make the scan the active object.")
+            return {"CANCELLED"}
         active = own.labels[own.active_label].uid if own.active_label < len(own.labels) else 0
         inputs = {"Label": active, "Attribute": nodes.where(context.scene, active)}
         if self.kind == "Scatter on Label":
@@ -45,8 +49,11 @@ class CLICKFIELD_OT_add_label_nodes(bpy.types.Operator):
             inputs |= {"Object": others[0]} if others else {}
         if self.kind == "Color by Label":
             inputs = {}
+        items = {item}
+        if self.kind in ("Hide Label", "Color by Label"):
+            items |= {one for one in context.selected_objects if _is_labelled(one)}
         try:
-            modifier = nodes.add(item, self.kind, inputs)
+            modifier = [nodes.add(one, self.kind, inputs) for one in items][-1]
         except nodes.NodesError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -58,9 +65,13 @@ class CLICKFIELD_OT_add_label_nodes(bpy.types.Operator):
 def _target(context):
     """The active mesh if it is labelled, else the scan."""
     item = context.active_object
-    if item is not None and item.type == "MESH" and "label" in item.data.attributes:
+    if item is not None and _is_labelled(item):
         return item
     return find_scan(context.scene, context.scene.clickfield.capture_id)
+
+
+def _is_labelled(item):
+    return item.type == "MESH" and "label" in item.data.attributes
 
 
 CLASSES = (CLICKFIELD_OT_add_label_nodes,)

@@ -61,18 +61,18 @@ class CLICKFIELD_OT_separate(bpy.types.Operator, separation.SeparationOptions):
             if self.properties.is_property_set(name):
                 setattr(remembered, name, getattr(self, name))
         scene_uid, capture_id = scene.session_uid, scene.clickfield.capture_id
-        wanted = objects.Wanted(remembered.levels, remembered.naming)
+        wanted, revision = objects.Wanted(remembered.levels, remembered.naming), scene.clickfield.revision
         window.clear_problem()
 
         def done(data, arrays):
-            live.session().build(_build(scene_uid, capture_id, data, arrays, wanted))
+            live.session().build(_build(scene_uid, capture_id, data, arrays, wanted, revision))
 
         params = separation.params(remembered) | {"known": objects.known_objects(scene, capture_id)}
         live.session().ask("separate", params, done, text="Separating objects")
         return {"FINISHED"}
 
 
-def _build(scene_uid, capture_id, data, arrays, wanted):
+def _build(scene_uid, capture_id, data, arrays, wanted, revision):
     """Put the answer into the scene, in slices; one undo step at the end."""
     scene = scene_by_uid(scene_uid)
     if scene is None or scene.clickfield.capture_id != capture_id:
@@ -88,6 +88,7 @@ def _build(scene_uid, capture_id, data, arrays, wanted):
         window.tell("Something was deleted while the objects were made; separate them again.")
         return
     objects.keep_report(scene, capture_id, data)
+    objects.keep_revision(scene, capture_id, revision)
     showing.show(scene, capture_id, showing.OBJECTS)
     bpy.ops.ed.undo_push(message="Separate Objects")
     window.redraw()

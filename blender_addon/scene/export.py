@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import bpy
 from mathutils import Matrix
 
-from . import export_files, facts, objects, parts, upkeep
+from . import another_blender, export_files, facts, objects, parts, upkeep
 from .library import file_stem
 
 FORMATS = {"GLB": ".glb", "GLTF": ".gltf", "OBJ": ".obj"}
@@ -133,7 +132,7 @@ def _aside(
             seen = 0
             while seen <= len(entries):
                 ended = child.poll() is not None
-                lines = _lines(said)
+                lines = another_blender.lines(said)
                 begun = [line["file"] for line in lines if "failed" not in line]
                 seen = begun[-1] + 1 if begun else 0
                 if ended and seen <= len(entries):
@@ -145,26 +144,15 @@ def _aside(
             for parent in {Path(entry["target"]).parent for entry in entries}:
                 for left in parent.glob(f"{entries[0]['scratch']}*"):
                     shutil.rmtree(left, ignore_errors=True)
-            _count(_lines(said), entries, outcome)
+            _count(another_blender.lines(said), entries, outcome)
 
 
 def _started(job: Path, log: Path) -> subprocess.Popen:
     """Another Blender at work on a job. Raises ExportError."""
-    script = str(Path(export_files.__file__))
-    own = bpy.app.binary_path  # empty where Blender is a module of Python
-    command = [own, "--background", "--factory-startup", "--python", script] if own else [sys.executable, "-P", script]
     try:
-        with log.open("wb") as out:
-            return subprocess.Popen([*command, "--", str(job)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        return another_blender.start(str(export_files.__file__), job, log)
     except OSError as error:
         raise ExportError(f"No Blender can be started to write the files ({error.strerror}).") from error
-
-
-def _lines(said: Path) -> list[dict[str, Any]]:
-    """What the other Blender has said so far; a line that is not yet whole is left for the next time."""
-    if not said.exists():
-        return []
-    return [json.loads(line) for line in said.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def _count(lines: Sequence[dict[str, Any]], entries: Sequence[dict[str, Any]], outcome: Outcome) -> None:

@@ -53,13 +53,11 @@ def _srgb(linear: np.ndarray) -> np.ndarray:
     return np.rint(encoded * 255).astype(np.uint8)
 
 
-def write_render(
-    made: LabelRender, folder: Path, name: str, scene: bpy.types.Scene, *, photo: bool, names: bool
-) -> None:
+def write_render(made: LabelRender, colored: np.ndarray, folder: Path, name: str, *, photo: bool) -> None:
     """Write the PNGs of one picture.
 
     Args:
-        photo: whether ``images`` gets the scan's own colours. names: whether ``label_colors`` gets a legend.
+        colored: (H, W, 3) uint8 for ``label_colors``. photo: whether ``images`` gets the scan's own colours.
 
     Raises:
         PassError: the folder cannot be written.
@@ -67,7 +65,7 @@ def write_render(
     pictures = {
         "labels": made.labels,
         "instances": made.instances,
-        "label_colors": _label_colors(made, scene, names),
+        "label_colors": colored,
         "depth": np.where(made.depth / DEPTH_UNIT > FARTHEST, 0, np.rint(made.depth / DEPTH_UNIT)).astype(np.uint16),
     }
     pictures |= {f"level_{level}": ids for level, ids in made.levels.items()}
@@ -82,18 +80,18 @@ def write_render(
             raise unwritable(path, error) from error
 
 
-def _label_colors(made: LabelRender, scene: bpy.types.Scene, with_legend: bool) -> np.ndarray:
-    """(H, W, 3) uint8: labels in their colours over the scan, with their names if wanted."""
-    nodes = list(scene.clickfield.labels)
-    colors = {node.uid: tuple(node.color) for node in nodes}
+def label_colors(made: LabelRender, colors: Mapping[int, tuple[float, float, float]]) -> np.ndarray:
+    """(H, W, 3) uint8: labels in their colours over the scan."""
     labels = made.labels.ravel()
     painted = shades.label_colors(labels, np.full(len(labels), 255, np.uint8), made.photo.reshape(-1, 3), colors)
     painted = np.where(made.depth.ravel()[:, None] > 0, painted, 0.0).reshape(made.photo.shape)
-    picture = np.rint(painted * 255).astype(np.uint8)
-    if with_legend:
-        present = set(np.unique(labels).tolist())
-        legend.draw(picture, [(node.name, tuple(node.color)) for node in nodes if node.uid in present])
-    return picture
+    return np.rint(painted * 255).astype(np.uint8)
+
+
+def draw_legend(picture: np.ndarray, made: LabelRender, scene: bpy.types.Scene) -> None:
+    """Draw the names of the labels that are to be seen into a picture (H, W, 3) uint8."""
+    present = set(np.flatnonzero(np.bincount(made.labels.ravel())).tolist())
+    legend.draw(picture, [(node.name, tuple(node.color)) for node in scene.clickfield.labels if node.uid in present])
 
 
 def write_tables(scene: bpy.types.Scene, folder: Path, entries: list[dict[str, Any]]) -> None:

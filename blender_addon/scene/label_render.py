@@ -2,27 +2,32 @@
 
 Ids are rendered in a scene of their own with one sample through each pixel's centre; the person's scene stays as it is.
 The beauty picture is rendered in a copy of the person's scene, which shares all objects. `series` says step by step
-what has to be rendered and leaves it to the caller how: at once in a script, as a job of Blender in a window.
+what has to be rendered and leaves it to the caller how: at once in a script, as a job of Blender in a window. What a
+thread does meanwhile is waited for in the same way.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
 from . import cameras, passes, scan, shots
-from .label_files import unpacked, unwritable, write_render, write_tables
+from .label_files import LabelRender, draw_legend, label_colors, unpacked, unwritable, write_render, write_tables
 from .passes import PassError
 from .pixels import read_exr
 from .shots import Shot
+
+T = TypeVar("T")
+Colors = Mapping[int, tuple[float, float, float]]  # sRGB 0..1 by label
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Step:
 
 def series(
     scene: bpy.types.Scene, capture_id: str, pictures: Sequence[Shot], wishes: Wishes, folder: Path
-) -> Iterator[Step]:
+) -> Iterator[Step | Future]:
     """Render pictures to a folder: ``labels/ instances/ level_1/ ... label_colors/ images/ depth/ exr/``.
 
     ``images`` has the beauty pictures, or without them the scan's own colours. With ``classes.json`` and
@@ -65,6 +70,7 @@ def series(
     passes.prepare(items, scene)
     body = scan.find_scan(scene, capture_id)
     base = body.matrix_world.inverted() if body is not None else Matrix.Identity(4)
+    colors = {node.uid: tuple(node.color) for node in scene.clickfield.labels}
     entries: list[dict[str, Any]] = []
     finished = 0
     with tempfile.TemporaryDirectory(prefix="clickfield") as scratch:
@@ -78,14 +84,15 @@ def series(
                 path = stage.aim(shot, Path(scratch) / f"{index}.exr")
                 described = shots.described(stage.scene, shot, base)
                 yield Step(stage.scene, fraction, text)
-                made = unpacked(_read(path))
-                if wishes.exr:
-                    _moved(path, folder / "exr" / f"{shot.name}.exr")
+                kept = folder / "exr" / f"{shot.name}.exr" if wishes.exr else None
+                made, colored = yield from aside(_looked_at, path, kept, colors)
                 if wishes.beauty:
                     beauty = beauty or _Beauty(scene)
                     _show_photos(items, shown)
                     yield from beauty.steps(shot, folder, wishes.exr, fraction, text)
-                write_render(made, folder, shot.name, scene, photo=not wishes.beauty, names=wishes.legend)
+                if wishes.legend:
+                    draw_legend(colored, made, scene)
+                yield from aside(write_render, made, colored, folder, shot.name, photo=not wishes.beauty)
                 finished += 1
                 if described is not None:
                     names = {
@@ -105,6 +112,14 @@ def series(
                 write_tables(scene, folder, entries)
 
 
+def aside(function: Callable[..., T], *arguments: Any, **options: Any) -> Iterator[Future]:
+    """Let a thread do what needs no Blender: seconds for a large picture. Yields its work once; returns its value."""
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(function, *arguments, **options)
+        yield work
+        return work.result()
+
+
 def _show_photos(items: Sequence[bpy.types.Object], before: dict[bpy.types.Mesh, int]) -> None:
     """Let meshes be rendered in the photos' colours; ``before`` remembers what they were rendered in at first."""
     for mesh in {item.data for item in items}:
@@ -114,11 +129,14 @@ def _show_photos(items: Sequence[bpy.types.Object], before: dict[bpy.types.Mesh,
             mesh.color_attributes.render_color_index = index
 
 
-def run(steps: Iterator[Step]) -> None:
+def run(steps: Iterator[Step | Future]) -> None:
     """Render a series at once. Raises PassError."""
     for step in steps:
         try:
-            render(step)
+            if isinstance(step, Future):
+                wait([step])
+            else:
+                render(step)
         except RuntimeError as error:
             steps.close()
             raise PassError(f"Blender could not render the labels: {error}") from error
@@ -140,6 +158,7 @@ class _Stage:
         self.scene = stage = bpy.data.scenes.new("Clickfield Label Render")
         self._own: list[bpy.types.Object] = []
         self._source, self._camera = scene, None
+        self._sharp: bpy.types.Camera | None = None
         for item in items:
             shown = item.copy()  # the thing itself may be hidden from renders
             self._own.append(shown)
@@ -156,20 +175,33 @@ class _Stage:
             eevee = stage.eevee
             eevee.taa_render_samples, stage.render.filter_size = 1, 0.0
             eevee.use_shadows = eevee.use_raytracing = eevee.use_fast_gi = False  # nothing is lit
-        passes.add_passes(stage.view_layers[0], passes.levels(scene))
+        passes.add_passes(stage.view_layers[0], passes.levels(scene), engine)
         passes.use_multilayer(stage.render.image_settings)
 
     def aim(self, shot: Shot, path: Path) -> Path:
         """Look through a shot's camera and store to a path, which is returned."""
-        if self._camera is not None:
-            self.scene.collection.objects.unlink(self._camera)
-        self._camera = shot.camera
-        self.scene.collection.objects.link(shot.camera)
+        self._drop_camera()
+        self._camera = camera = shot.camera
+        if camera.data.dof.use_dof:  # out of focus a pixel would show anything around it
+            self._camera = camera.copy()
+            self._camera.data = self._sharp = camera.data.copy()
+            self._sharp.dof.use_dof = False
+        self.scene.collection.objects.link(self._camera)
         _look(self.scene, self._source, shot)
+        self.scene.camera = self._camera
         self.scene.render.filepath = str(path)
         return path
 
+    def _drop_camera(self) -> None:
+        if self._sharp is not None:
+            bpy.data.objects.remove(self._camera)
+            bpy.data.cameras.remove(self._sharp)
+        elif self._camera is not None:
+            self.scene.collection.objects.unlink(self._camera)
+        self._camera = self._sharp = None
+
     def remove(self) -> None:
+        self._drop_camera()
         bpy.data.batch_remove(self._own)
         bpy.data.scenes.remove(self.scene)
 
@@ -188,6 +220,7 @@ class _Beauty:
             self.scene.view_layers.remove(self.scene.view_layers[passes.LAYER])
         if not is_lit(scene):
             self._light = self.scene.world = _even_light()
+            self.scene.render.film_transparent = True  # it lights, and is not seen where the scan has holes
 
     def steps(self, shot: Shot, folder: Path, exr: bool, fraction: float, text: str) -> Iterator[Step]:
         """Render a shot to ``images/`` and, if wanted, with depth and Cryptomatte to ``exr/<name>.beauty.exr``."""
@@ -249,11 +282,15 @@ def _use_png(settings: bpy.types.ImageFormatSettings) -> None:
     settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGB", "8"
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _looked_at(path: Path, kept: Path | None, colors: Colors) -> tuple[LabelRender, np.ndarray]:
+    """A stored label layer as maps, and (H, W, 3) uint8 in the labels' colours; moves the file to where it is kept."""
     try:
-        return read_exr(path)
+        made = unpacked(read_exr(path))
     except (OSError, ValueError) as error:
         raise PassError(f"Blender did not store the label render: {error}") from error
+    if kept is not None:
+        _moved(path, kept)
+    return made, label_colors(made, colors)
 
 
 def _moved(path: Path, target: Path) -> None:

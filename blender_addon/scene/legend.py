@@ -73,17 +73,22 @@ def _text(words: str, height: int) -> np.ndarray:
     xy = points.reshape(-1, 3)[:, :2] * (height * FINER)
     xy[:, 1] = height * FINER * 0.8 - xy[:, 1]  # the base line leaves a fifth for what hangs below it
     width = int(np.ceil(xy[:, 0].max() / FINER)) + 1
-    fine = np.zeros((height * FINER, width * FINER), bool)
-    for a, b, c in xy[corners.reshape(-1, 3)].astype(np.float64):
-        _fill(fine, a, b, c)
+    fine = _filled((height * FINER, width * FINER), xy[corners.reshape(-1, 3)].astype(np.float64))
     return fine.reshape(height, FINER, width, FINER).mean(axis=(1, 3)).astype(np.float32)
 
 
-def _fill(fine: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
-    """Set the samples inside a triangle of any winding."""
-    low = np.maximum(np.floor(np.minimum(np.minimum(a, b), c)).astype(int), 0)
-    high = np.ceil(np.maximum(np.maximum(a, b), c)).astype(int) + 1
-    y, x = np.mgrid[low[1] : min(high[1], fine.shape[0]), low[0] : min(high[0], fine.shape[1])] + 0.5
-    sides = [(q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0]) for p, q in ((a, b), (b, c), (c, a))]
-    inside = np.all([side >= 0 for side in sides], axis=0) | np.all([side <= 0 for side in sides], axis=0)
-    fine[low[1] : low[1] + inside.shape[0], low[0] : low[0] + inside.shape[1]] |= inside
+def _filled(shape: tuple[int, int], triangles: np.ndarray) -> np.ndarray:
+    """Which samples (H, W), at the centres of cells, lie in one of some triangles (T, 3, 2) of any winding."""
+    height, width = shape
+    a, b = triangles[..., None], np.roll(triangles, -1, axis=1)[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        along = (np.arange(height) + 0.5 - a[:, :, 1]) / (b[:, :, 1] - a[:, :, 1])  # (T, 3, H) of each edge
+    crosses = (along >= 0) & (along <= 1)
+    x = a[:, :, 0] + np.where(crosses, along, 0.0) * (b[:, :, 0] - a[:, :, 0])
+    first = np.ceil(np.where(crosses, x, np.inf).min(axis=1) - 0.5).clip(0, width).astype(np.int64)  # (T, H)
+    behind = np.floor(np.where(crosses, x, -np.inf).max(axis=1) + 0.5).clip(0, width).astype(np.int64)
+    of, row = np.nonzero(behind > first)
+    depth = np.zeros((height, width + 1), np.int64)
+    np.add.at(depth, (row, first[of, row]), 1)
+    np.add.at(depth, (row, behind[of, row]), -1)
+    return depth.cumsum(axis=1)[:, :-1] > 0

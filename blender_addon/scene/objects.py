@@ -20,6 +20,7 @@ from . import facts, linked, parts, pixels, scan, textures, upkeep
 from .collections import Folders, new_root, results_collection
 
 REPORT = "clickfield_report"  # custom property of the top collection: what was left out, one sentence per line
+REVISION = "clickfield_revision"  # custom property of the same: of the labels and marks that they were made of
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,17 @@ def keep_report(scene: bpy.types.Scene, capture_id: str, result: Mapping[str, An
     if result["crumbs"]["pieces"]:
         lines.append(f"{result['crumbs']['pieces']} crumbs left out ({result['crumbs']['faces']} faces).")
     root[REPORT] = "\n".join([*lines, *result["notes"]])
+
+
+def keep_revision(scene: bpy.types.Scene, capture_id: str, revision: int) -> None:
+    """Keep which state of labels and marks the objects were made of."""
+    results_collection(scene, capture_id)[REVISION] = revision
+
+
+def is_outdated(scene: bpy.types.Scene, capture_id: str) -> bool:
+    """Whether labels or marks were changed since the objects were made."""
+    root = results_collection(scene, capture_id)
+    return root is not None and root.get(REVISION, scene.clickfield.revision) != scene.clickfield.revision
 
 
 def report_lines(scene: bpy.types.Scene, capture_id: str) -> list[str]:

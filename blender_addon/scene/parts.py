@@ -6,8 +6,7 @@ nothing until they are shown or exported, and keep UV map and attributes.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 
 import bpy
 import numpy as np
@@ -65,12 +64,6 @@ def parts_of(item: bpy.types.Object, role: str) -> list[bpy.types.Object]:
     """Levels of detail or hulls of an object, in their order."""
     found = [child for child in item.children if child.clickfield.role == role and child.type == "MESH"]
     return sorted(found, key=lambda child: child.name)
-
-
-def is_name_of_part(name: str, owners: Set[str]) -> bool:
-    """Whether a name is that of a level of detail or a hull of an object with one of some names."""
-    found = re.fullmatch(r"(?:UCX_)?(.+?)_(?:LOD)?\d+(?:-colonly|-convcolonly)?", name)
-    return found is not None and found[1] in owners
 
 
 def in_object(part: bpy.types.Object) -> Matrix:

@@ -3,9 +3,9 @@
 Materials get AOVs: ``Label`` (uid), ``Level 1``, ``Level 2``, ... (the uid that stands for it at a level of the tree
 above the labels themselves), ``Instance`` (number within the label) and ``Photo``. They are fed by face attributes,
 because a point attribute would be blended between the labels of a triangle's corners, and by the object's own
-instance. AOVs are the one kind of pass that Cycles and EEVEE share in every version. With one sample per pixel no pixel
-mixes two ids. EEVEE keeps AOVs in half precision, so its ids end at 2048. A plain multilayer EXR holds all passes;
-there is no compositor, whose API differs between Blender versions.
+instance. AOVs are the one kind of pass that Cycles and EEVEE share in every version. With one sample per pixel
+(`one_sample`) no pixel mixes two ids. EEVEE keeps AOVs in half precision, so its ids end at 2048. A plain multilayer
+EXR holds all passes; there is no compositor, whose API differs between Blender versions.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import bpy
 import numpy as np
 
 from ..document import tree
-from . import scan
+from . import one_sample, scan
 from .materials import scan_material
 
 LABEL_AOV, INSTANCE_AOV, PHOTO_AOV = "Label", "Instance", "Photo"
 FACE_LABEL, FACE_INSTANCE = "label_face", "instance_face"  # INT on faces: those of most corners
 SEGMENT = "segment"  # INT on points: label * 256 + instance, of the time when the instances were numbered
-OWN_INSTANCE = "clickfield.instance"  # path on an object
+OWN_INSTANCE = "clickfield_instance"  # custom property of separated objects: their number, 0 for stuff
 LAYER = "Labels"
 HALF_EXACT = 2048  # the largest id that a half-precision pass holds
 
@@ -164,7 +164,12 @@ def engine_id(engine: str) -> str:
 
 
 def prepare(items: Sequence[bpy.types.Object], scene: bpy.types.Scene) -> None:
-    """Face attributes on the meshes, and AOVs in their materials."""
+    """Face attributes on the meshes, numbers on the objects, and AOVs in their materials."""
+    stuff = {label.uid for label in scene.clickfield.labels if not label.thing}
+    for item in items:
+        own = item.clickfield
+        if own.role == "OBJECT":
+            item[OWN_INSTANCE] = 0 if own.label in stuff else own.instance
     for mesh in {item.data for item in items}:
         write_face_labels(mesh)
         if not any(mesh.materials):
@@ -191,28 +196,55 @@ def _add_aov_nodes(nodes: bpy.types.NodeTree, of_levels: Sequence[int]) -> None:
         sink.aov_name, sink.location = name, (500, place)
         found = []
         for column, (kind, attribute) in enumerate(attributes):
-            source = nodes.nodes.new("ShaderNodeAttribute")
-            source.attribute_type, source.attribute_name, source.location = kind, attribute, (-200 * column, place)
+            source = _attribute(nodes, kind, attribute, (-200 * column, place))
             found.append(source.outputs["Color" if name == PHOTO_AOV else "Fac"])
         if len(found) > 1:
-            total = nodes.nodes.new("ShaderNodeMath")
-            total.operation, total.location = "ADD", (250, place)
+            total = _math(nodes, "ADD", (250, place))
             for socket, output in zip(total.inputs, found, strict=False):
                 nodes.links.new(output, socket)
             found = [total.outputs[0]]
-        nodes.links.new(found[0], sink.inputs["Color" if name == PHOTO_AOV else "Value"])
+        if name == PHOTO_AOV:
+            nodes.links.new(found[0], sink.inputs["Color"])
+            continue
+        stretched = _math(nodes, "MULTIPLY_ADD", (380, place))
+        half = _attribute(nodes, "VIEW_LAYER", one_sample.HALF, (200, place - 60))
+        for socket, output in zip(stretched.inputs, (found[0], half.outputs["Fac"], found[0]), strict=True):
+            nodes.links.new(output, socket)
+        nodes.links.new(stretched.outputs[0], sink.inputs["Value"])
 
 
-def add_passes(layer: bpy.types.ViewLayer, of_levels: Sequence[int]) -> None:
-    """Depth, Cryptomatte of objects, and the AOVs on a view layer; those of levels that are gone are removed."""
+def _attribute(nodes: bpy.types.NodeTree, kind: str, name: str, place: tuple[float, float]) -> bpy.types.Node:
+    made = nodes.nodes.new("ShaderNodeAttribute")
+    made.attribute_type, made.attribute_name, made.location = kind, name, place
+    return made
+
+
+def _math(nodes: bpy.types.NodeTree, operation: str, place: tuple[float, float]) -> bpy.types.Node:
+    made = nodes.nodes.new("ShaderNodeMath")
+    made.operation, made.location = operation, place
+    return made
+
+
+def add_passes(layer: bpy.types.ViewLayer, of_levels: Sequence[int], engine: str) -> None:
+    """Depth, Cryptomatte of objects, and the AOVs on a view layer that CYCLES or EEVEE renders.
+
+    AOVs of levels that are gone are removed.
+    """
+    one_sample.mark(layer, engine)
     layer.use_pass_z = layer.use_pass_cryptomatte_object = True
-    wanted = {LABEL_AOV: "VALUE", INSTANCE_AOV: "VALUE", PHOTO_AOV: "COLOR"}
-    wanted |= {level_aov(level): "VALUE" for level in of_levels}
+    ours = [(PHOTO_AOV, "COLOR"), (LABEL_AOV, "VALUE"), (INSTANCE_AOV, "VALUE")]
+    ours += [(level_aov(level), "VALUE") for level in of_levels]
+    there = [(aov.name, aov.type) for aov in layer.aovs]
+    taken = {name for name, _ in ours}
+    others = [(name, kind) for name, kind in there if name not in taken and not name.startswith("Level ")]
+    # Colours first: EEVEE of Blender 5.2 leaves the first value empty when a colour comes after it.
+    wanted = sorted([*ours, *others], key=lambda one: one[1] != "COLOR")
+    if there == wanted:
+        return
     for aov in list(layer.aovs):
-        if aov.name.startswith("Level ") and aov.name not in wanted:
-            layer.aovs.remove(aov)
-    for name, kind in wanted.items():
-        aov = next((aov for aov in layer.aovs if aov.name == name), None) or layer.aovs.add()
+        layer.aovs.remove(aov)
+    for name, kind in wanted:
+        aov = layer.aovs.add()
         aov.name, aov.type = name, kind
 
 
@@ -229,7 +261,7 @@ def setup(scene: bpy.types.Scene, capture_id: str, engine: str = "CYCLES", sourc
     """Set a scene up so that Blender's own Render (Animation) stores beauty and labels in one multilayer EXR.
 
     The scene's own view layers keep the picture and get depth and Cryptomatte; a view layer ``Labels`` with one sample
-    has the ids. Called again, it brings the labels up to date.
+    through each pixel's centre has the ids. Called again, it brings the labels up to date.
 
     Args:
         engine: CYCLES or EEVEE. source: of `chosen_objects`; the other kind is hidden from renders.
@@ -247,10 +279,10 @@ def setup(scene: bpy.types.Scene, capture_id: str, engine: str = "CYCLES", sourc
     for layer in scene.view_layers:
         layer.use_pass_z = layer.use_pass_cryptomatte_object = True
     layer = scene.view_layers.get(LAYER) or scene.view_layers.new(LAYER)
-    layer.samples = 1
-    add_passes(layer, levels(scene))
+    layer.samples, layer.use_motion_blur = 1, False
+    if hasattr(layer, "cycles"):
+        layer.cycles.use_denoising = False
+    add_passes(layer, levels(scene), engine)
     scene.render.engine = engine_id(engine)
     use_multilayer(scene.render.image_settings)
-    if engine == "EEVEE" and bpy.app.version < (5, 0, 0):
-        return ["EEVEE of Blender 4.5 has one sampling for all layers, so ids blend at edges; Render Labels is exact."]
-    return []
+    return one_sample.drive(scene, engine)

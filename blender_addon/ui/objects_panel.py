@@ -5,6 +5,7 @@ import bpy
 from ..scene import facts, linked, objects, showing
 from .panels import CapturePanel, ClickfieldPanel, _wrapped
 
+NARROW = 230  # pixels of a sidebar in which three words do not fit beside each other
 ROWS = ("min_size", "margin", "close", "mirror", "fill", "texture", "levels", "hulls")
 
 
@@ -18,6 +19,15 @@ def draw_options(layout, options):
         row.prop(options, name)
     if options.hulls != "NONE":
         column.prop(options, "naming")
+
+
+def _what_comes_next(scene, capture_id):
+    """What the person has begun and should go on with; empty when nothing is."""
+    if any(label.split_first for label in scene.clickfield.labels):
+        return "Click on the part that stays what it is (Ctrl-Z: do not split)"
+    if any(label.split_second for label in scene.clickfield.labels):
+        return "Click on the part that is another thing (Ctrl-Z: do not split)"
+    return "Labels have changed since; separate again to see it" if objects.is_outdated(scene, capture_id) else ""
 
 
 def _of_a_scan(context):
@@ -39,19 +49,27 @@ class CLICKFIELD_PT_objects(bpy.types.Panel, CapturePanel):
         row.operator_context = "EXEC_DEFAULT"
         row.operator("clickfield.separate", icon="MOD_EXPLODE")
         capture_id = scene.clickfield.capture_id
+        sentence = _what_comes_next(scene, capture_id)
+        if sentence:
+            _wrapped(layout, context, sentence, icon="INFO")
         for sentence in objects.report_lines(scene, capture_id):
             _wrapped(layout, context, sentence)
         if objects.separated_objects(scene, capture_id):
-            self._draw_shown(layout, scene, capture_id)
+            self._draw_shown(layout, context, capture_id)
 
-    def _draw_shown(self, layout, scene, capture_id):
+    def _draw_shown(self, layout, context, capture_id):
         """What is to be seen of the things that lie in the same place."""
-        row, seen = layout.row(align=True), showing.shown(scene, capture_id)
+        scene = context.scene
+        narrow = context.region.width < NARROW * context.preferences.system.ui_scale
+        row = layout.column(align=True) if narrow else layout.row(align=True)
+        seen = showing.shown(scene, capture_id)
         kinds = [(showing.SCAN, "Scan"), (showing.OBJECTS, "Objects")]
         if objects.find_filled(scene, capture_id) is not None:
             kinds.append((showing.FILLED, "Empty Scene"))
         for what, text in kinds:
             row.operator("clickfield.show_results", text=text, depress=what in seen).what = what
+        if _of_a_scan(context) is None:
+            layout.label(text="Click on an object to see more of it")
 
 
 class CLICKFIELD_PT_separation(bpy.types.Panel, ClickfieldPanel):
@@ -98,9 +116,9 @@ class CLICKFIELD_PT_assets(bpy.types.Panel, ClickfieldPanel):
     def draw(self, context):
         """Where objects go from here."""
         column = self.layout.column()
-        row = column.row(align=True)
-        row.operator("clickfield.find_similar", text="Find Similar", icon="LINKED").mesh = "UNION"
-        row.operator("clickfield.find_similar", text="Link the Best Seen").mesh = "BEST"
+        pair = column.column(align=True)  # below each other: side by side a narrow sidebar cuts them off
+        pair.operator("clickfield.find_similar", text="Find Similar", icon="LINKED").mesh = "UNION"
+        pair.operator("clickfield.find_similar", text="Link the Best Seen", icon="BLANK1").mesh = "BEST"
         for line in linked.report_lines(context.scene, context.scene.clickfield.capture_id):
             _wrapped(column, context, line)
         column.operator("clickfield.save_asset_library", icon="ASSET_MANAGER")

@@ -11,7 +11,8 @@ STARTABLE = ("Stopped", "Failed")
 
 def _wrapped(layout, context, text, icon="NONE"):
     """A text over as many rows as the sidebar's width needs."""
-    width = max(int(context.region.width / (8 * context.preferences.system.ui_scale)) - 4, 16)
+    room = 4 if icon == "NONE" else 7  # characters that margins and an icon take
+    width = max(int(context.region.width / (8 * context.preferences.system.ui_scale)) - room, 14)
     column = layout.column(align=True)
     for index, line in enumerate(textwrap.wrap(text, width)):
         column.label(text=line, icon=icon if index == 0 else "BLANK1" if icon != "NONE" else "NONE")

@@ -60,7 +60,7 @@ def test_merged_objects_get_marks_of_one_number(scene):
     ops.merge_instances()
     assert len(marks(scene)) == 4  # what is said already is not said again
     select("Chair", "Boden")
-    with pytest.raises(RuntimeError, match="at least two separated objects of one label"):
+    with pytest.raises(RuntimeError, match="two or more objects of one label"):
         ops.merge_instances()
 
 
@@ -109,6 +109,31 @@ def test_assigned_objects_take_their_marks_along(scene):
     assert {one.name for one in objects.results_collection(scene, CAPTURE).children} == {"Struktur", "Collision"}
     with pytest.raises(RuntimeError, match="no label with the id 99"):
         ops.assign_objects(label=99)
+
+
+def test_what_is_offered_to_choose_from(scene):
+    """As Blender's search asks for it: with the properties of an operator alone, by a name in its own class."""
+    for name, first in (("assign_objects", "2"), ("retype_marks", "1")):  # a group is nothing that an object can be
+        offered = bpy.context.window_manager.operator_properties_last(f"clickfield.{name}")
+        kind = getattr(bpy.types, f"CLICKFIELD_OT_{name}")
+        assert getattr(offered, vars(kind)["bl_property"]) == first
+
+
+def test_buttons_work_only_where_they_can(scene):
+    select("Chair")
+    assert ops.assign_objects.poll() and ops.split_instance.poll() and not ops.merge_instances.poll()
+    select("Chair", "Chair.001")
+    assert ops.merge_instances.poll()
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert not (ops.assign_objects.poll() or ops.split_instance.poll() or ops.merge_instances.poll())
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert not objects.is_outdated(scene, CAPTURE)
+    objects.keep_revision(scene, CAPTURE, scene.clickfield.revision)
+    assert not objects.is_outdated(scene, CAPTURE)
+    ops.merge_instances()
+    assert objects.is_outdated(scene, CAPTURE)
+    scene.clickfield.labels[3].thing = False
+    assert not ops.merge_instances.poll() and not ops.split_instance.poll()
 
 
 def test_one_of_what_lies_in_the_same_place_is_shown(scene):

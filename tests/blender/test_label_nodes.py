@@ -9,7 +9,7 @@ import pytest
 from bl_ext.dev.clickfield.blender_addon.scene import nodes, passes, scan
 
 sys.path.insert(0, str(Path(__file__).parent))
-from separated_room import CAPTURE, in_scan, room
+from separated_room import CAPTURE, build, in_scan, room
 
 FLOOR, CHAIR, FURNITURE = 2, 4, 3
 
@@ -118,3 +118,16 @@ def test_nodes_that_are_not_there_are_told(body, monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match="install the extension again"):
         bpy.ops.clickfield.add_label_nodes(kind="Hide Label")
     assert not body.modifiers
+
+
+def test_on_separated_objects(body):
+    """Colours go on all that are selected; what is one thing has nothing to be moved apart."""
+    build(bpy.context.scene)
+    chosen = [bpy.data.objects[name] for name in ("Chair", "Chair.001")]
+    for item in bpy.context.view_layer.objects:
+        item.select_set(item in chosen)
+    bpy.context.view_layer.objects.active = chosen[0]
+    assert bpy.ops.clickfield.add_label_nodes(kind="Color by Label") == {"FINISHED"}
+    assert [len(item.modifiers) for item in (*chosen, bpy.data.objects["Boden"], body)] == [1, 1, 0, 0]
+    with pytest.raises(RuntimeError, match="make the scan the active object"):
+        bpy.ops.clickfield.add_label_nodes(kind="Explode by Tree")

@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from bl_ext.dev.clickfield.blender_addon.scene import library, objects, parts
+from bl_ext.dev.clickfield.blender_addon.scene import library, objects, parts, shelf
 
 sys.path.insert(0, str(Path(__file__).parent))
 from separated_room import CAPTURE, build, room
@@ -157,7 +157,7 @@ def test_levels_of_detail_and_hulls_come_along_with_an_asset(scene, tmp_path):
     before = sorted(block.name for block in bpy.data.user_map())
     save(target.parent)
     assert sorted(block.name for block in bpy.data.user_map()) == before
-    assert library.PARTS not in bpy.data.objects["Chair"]
+    assert shelf.PARTS not in bpy.data.objects["Chair"]
     bpy.ops.wm.save_as_mainfile(filepath=str(work))
     edit_library(target, lambda items: None)  # somebody opened it and saved it with Blender's empty scene
     bpy.ops.wm.read_homefile(use_empty=True)
@@ -189,6 +189,77 @@ def test_saving_can_be_stopped_at_every_step(scene, tmp_path):
             assert target.read_bytes() == content and not saved.names
             assert sorted(block.name for block in bpy.data.user_map()) == before and not bpy.data.libraries
     assert step > 3 and len(saved.names) == 3 and target.read_bytes() != content
+
+
+def by_another_blender(scene, folder, **credits):
+    """Save as in a window; what was said, and what became of it."""
+    saved = library.Saved()
+    steps = library.saving(scene, CAPTURE, folder, library.Credits(**credits), saved, aside=True)
+    return [*steps], saved
+
+
+def test_another_blender_writes_the_same_library(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "PORTION", 1)  # each object by itself: they share material and mesh
+    build(scene, wanted=objects.Wanted(levels=True), hulls=1)
+    first, second = bpy.data.objects["Chair"], bpy.data.objects["Chair.001"]
+    shared = bpy.data.materials.new("Lacquer")
+    for item in (first, second, bpy.data.objects["Boden"]):
+        item.data.materials.append(shared)
+    second.data = first.data
+    first.asset_mark()
+    first.asset_data.author = "Me"
+    work, target = tmp_path / "work.blend", tmp_path / "aside" / "Büro 1.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(work))
+    before = sorted(block.name for block in bpy.data.user_map())
+    told, saved = by_another_blender(scene, target.parent, author="Ada")
+    assert told == sorted(told, key=lambda one: one[0]) and len(told) > 4
+    assert sorted(block.name for block in bpy.data.user_map()) == before and second.asset_data is None
+    assert (saved.target, sorted(saved.names), saved.plain, saved.gone) == (
+        target,
+        ["Boden", "Chair", "Chair.001"],
+        [],
+        [],
+    )
+    save(tmp_path / "here", author="Ada")
+    assert sorted(os.listdir(target.parent)) == sorted(os.listdir(tmp_path / "here"))
+    assert catalogues(target.parent) == catalogues(tmp_path / "here")
+
+    def change(items):
+        items["Chair"].asset_data.description = "Thonet No. 14"
+
+    edit_library(target, change)
+    bpy.ops.wm.open_mainfile(filepath=str(work))
+    scene = bpy.context.scene
+    bpy.data.objects.remove(bpy.data.objects["Chair.001"])
+    assert by_another_blender(scene, target.parent, author="Ada")[1].gone == ["Chair.001"]
+    save(tmp_path / "here")
+    bpy.ops.wm.read_homefile(use_empty=True)
+    there, here = (read_library(folder / target.name) for folder in (target.parent, tmp_path / "here"))
+    assert there["Boden"] == here["Boden"] and set(there) == {"Boden", "Chair"}
+    assert (there["Chair"][0][0], there["Chair"][0][2]) == ("Me", "Thonet No. 14")
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(str(target)) as (content, wanted):
+        assert content.materials.count("Lacquer") == 1 and not [one for one in content.materials if "." in one]
+        assert not [name for name in content.objects + content.meshes if name.startswith("~")]
+        wanted.objects = ["Chair"]
+    chair = bpy.data.objects["Chair"]
+    levels = {f"Chair_LOD{number}" for number in range(4)}
+    assert {item.name for item in bpy.data.objects} == {"Chair", *levels, "UCX_Chair_00"}
+    assert {item.data for item in bpy.data.objects if "LOD" in item.name} == {chair.data} and library.has_preview(chair)
+
+
+def test_another_blender_is_stopped_and_refuses_like_this_one(scene, tmp_path):
+    target = tmp_path / "Büro 1.blend"
+    steps = library.saving(scene, CAPTURE, tmp_path, library.Credits(), library.Saved(), aside=True)
+    while next(steps)[0] <= 0.3:  # until it has the objects
+        pass
+    steps.close()
+    assert not os.listdir(tmp_path)
+    bpy.ops.wm.save_as_mainfile(filepath=str(target), copy=True)
+    before = target.read_bytes()
+    with pytest.raises(library.LibraryError, match="holds a scene, not only assets"):
+        by_another_blender(scene, tmp_path)
+    assert target.read_bytes() == before and os.listdir(tmp_path) == [target.name]
 
 
 def test_assets_of_others_in_the_file_are_never_lost(scene, tmp_path):

@@ -179,7 +179,7 @@ def test_what_is_known_of_an_object_is_told():
     chair, floor = bpy.data.objects["Chair"], bpy.data.objects["Boden"]
     assert facts.sentences(chair) == [
         "0.400 x 0.400 x 0.500 m",
-        "Closed, 80.00 l",
+        "Closed, 80 l",
         "75% of the surface was seen, the rest is invented",
         "The back was never seen.",
     ]

@@ -62,7 +62,8 @@ def cast(camera, items):
         mesh, matrix = item.data, np.array(item.matrix_world)
         points = scan.read_positions(mesh) @ matrix[:3, :3].T + matrix[:3, 3]
         labels, _ = scan.read_labels(mesh)
-        numbers = passes.read_instances(mesh, labels) + item.clickfield.instance
+        own = item.clickfield
+        numbers = passes.read_instances(mesh, labels) + (own.instance if own.label != 2 else 0)
         for face in scan.read_faces(mesh):
             triangles.append(points[face])
             most = np.bincount(labels[face]).argmax()
@@ -113,9 +114,12 @@ def test_every_pixel_has_the_ids_of_the_face_at_its_centre(camera, tmp_path, sou
     scene = bpy.context.scene
     if source == "OBJECTS":
         build(scene)
+        scene.clickfield.labels[1].thing = False  # the floor is stuff: it has no number
         for item in passes.labelled_objects(scene, CAPTURE, "OBJECT"):
             labels, confidence = scan.read_labels(item.data)
             scan.write_labels(item.data, np.where(labels == 4, 40321, labels).astype(np.uint16), confidence)
+    blur = camera.data.dof
+    blur.use_dof, blur.focus_distance, blur.aperture_fstop = True, 0.5, 0.1
     items = passes.chosen_objects(scene, CAPTURE, source)
     assert {item.clickfield.role for item in items} == {source.removesuffix("S")}
     made = rendered(camera, tmp_path, source=source)
@@ -227,23 +231,30 @@ def test_setup_keeps_the_picture_and_stores_unmixed_ids(camera, tmp_path):
     names = [layer.name for layer in scene.view_layers]
     for _ in objects.build_filled(scene, CAPTURE, *filled()):
         pass
-    for _ in range(2):
-        bpy.ops.clickfield.setup_label_render(cameras="CAPTURE", source="SCAN")
+    bpy.ops.clickfield.setup_label_render(cameras="CAPTURE", source="SCAN")
+    scene.view_layers["Labels"].aovs.add().name = "Mine"  # colours come first, whoever made them
+    bpy.ops.clickfield.setup_label_render(cameras="CAPTURE", source="SCAN")
     assert [layer.name for layer in scene.view_layers] == [*names, "Labels"]
     layer = scene.view_layers["Labels"]
-    aovs = [("Label", "VALUE"), ("Instance", "VALUE"), ("Photo", "COLOR"), ("Level 1", "VALUE")]
+    aovs = [("Photo", "COLOR"), ("Mine", "COLOR"), ("Label", "VALUE"), ("Instance", "VALUE"), ("Level 1", "VALUE")]
     assert [(aov.name, aov.type) for aov in layer.aovs] == aovs and not scene.view_layers[names[0]].aovs
     body = scan.find_scan(scene, CAPTURE)
     outputs = [node.aov_name for node in body.data.materials[0].node_tree.nodes if node.type == "OUTPUT_AOV"]
-    assert sorted(outputs) == sorted(name for name, _ in aovs)
+    assert sorted([*outputs, "Mine"]) == sorted(name for name, _ in aovs)
     assert not body.hide_render and all(item.hide_render for item in passes.labelled_objects(scene, CAPTURE, "OBJECT"))
     assert objects.find_filled(scene, CAPTURE).hide_render
     assert (scene.frame_start, scene.frame_end) == (1, 1) and scene.timeline_markers[0].camera == camera
     assert (scene.render.resolution_x, scene.render.resolution_y) == (WIDTH, HEIGHT)
+    drivers = {curve.data_path: curve.driver for curve in scene.animation_data.drivers}
+    assert list(drivers) == ["cycles.filter_width"] and scene.cycles.filter_width == 1.5
+    assert all(driver.is_valid and driver.is_simple_expression for driver in drivers.values())  # runs in any file
     scene.cycles.samples, scene.cycles.use_denoising = 2, False
     scene.render.filepath = str(tmp_path / "all.exr")
     bpy.ops.render.render(write_still=True)
     channels = pixels.read_exr(tmp_path / "all.exr")
+    label, instance, _, clear = cast(camera, [body])  # through the pixels' centres, though the picture is filtered
+    for name, known in (("Label", label), ("Instance", instance)):
+        assert np.array_equal(channels[f"Labels.{name}.X"][clear], known[clear])
     ids = {name: set(np.unique(channels[f"Labels.{name}.X"])) for name in ("Label", "Instance", "Level 1")}
     assert ids == {"Label": IDS, "Instance": {0, 3, 9}, "Level 1": {0, 1, 3}}
     for one in (names[0], "Labels"):
@@ -251,6 +262,18 @@ def test_setup_keeps_the_picture_and_stores_unmixed_ids(camera, tmp_path):
     other = pytest.importorskip("OpenEXR").File(str(tmp_path / "all.exr"), separate_channels=True)
     for name in ("Labels.Label.X", "Labels.Instance.X", "Labels.Depth.Z"):
         assert np.array_equal(other.parts[0].channels[name].pixels, channels[name])
+
+
+def test_setup_leaves_alone_what_a_person_animates_or_writes():
+    scene = room()
+    assert not passes.setup(scene, CAPTURE, "EEVEE")
+    (driver,) = [one.driver for one in scene.animation_data.drivers if one.data_path == "render.filter_size"]
+    assert driver.expression == "0 if labels_layer else 1.5"
+    driver.expression = "0 if labels_layer else 2"
+    assert not passes.setup(scene, CAPTURE, "EEVEE") and driver.expression.endswith(" 2")
+    scene.cycles.keyframe_insert("filter_width", frame=1)
+    (sentence,) = passes.setup(scene, CAPTURE, "CYCLES")
+    assert sentence.startswith("Filter Width is animated")
 
 
 def test_levels_and_instances_follow_the_labels(camera):

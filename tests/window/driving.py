@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,36 @@ def show_everything(blender) -> None:
     blender.run(
         "next(r for r in area.regions if r.type == 'UI').active_panel_category = 'Clickfield'; area.tag_redraw()"
     )
+
+
+def until(blender, code, good, timeout: float = 90.0):
+    """What a piece of code answers as soon as that is good."""
+    end = time.monotonic() + timeout
+    while True:
+        answer = blender.run(code)
+        if good(answer):
+            return answer
+        assert time.monotonic() < end, answer
+
+
+@contextmanager
+def holding(blender, key):
+    """A modifier key, held down."""
+    blender.xdo("keydown", key)
+    blender.settle(1)
+    try:
+        yield
+    finally:
+        blender.xdo("keyup", key)
+        blender.settle(1)
+
+
+def button_at(blender, x: float, y: float) -> str:
+    """What the button under the mouse does, as *Copy Python Command* gives it; "" where none is."""
+    blender.run("bpy.context.window_manager.clipboard = ''")
+    blender.move(x, y)
+    blender.key("ctrl+c")
+    return blender.run("result = bpy.context.window_manager.clipboard")
 
 
 def property_at(blender, x: float, y: float) -> str:

@@ -2,14 +2,23 @@
 saving and reopening, with real mouse and key events. What is asserted are labels and marks, never pixels."""
 
 import json
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.window.driving import LOOK, STATE, Truth, click_on, labels_at, property_at, show_everything, wait
+from tests.window.driving import (
+    LOOK,
+    STATE,
+    Truth,
+    click_on,
+    holding,
+    labels_at,
+    property_at,
+    show_everything,
+    until,
+    wait,
+)
 
 MARKS = """
 own = bpy.context.scene.clickfield
@@ -32,28 +41,6 @@ result = {"active": asking.active, "typed": asking.typed, "answers": asking.answ
 @pytest.fixture(scope="module")
 def truth():
     return Truth()
-
-
-@contextmanager
-def holding(blender, key):
-    """A modifier key, held down."""
-    blender.xdo("keydown", key)
-    blender.settle(1)
-    try:
-        yield
-    finally:
-        blender.xdo("keyup", key)
-        blender.settle(1)
-
-
-def until(blender, code, good, timeout=90.0):
-    """What a piece of code answers as soon as that is good."""
-    end = time.monotonic() + timeout
-    while True:
-        answer = blender.run(code)
-        if good(answer):
-            return answer
-        assert time.monotonic() < end, answer
 
 
 def look_at(blender, truth, mark):

@@ -101,10 +101,10 @@ def separate(blender, shots):
 
 
 def save_library(blender):
-    """In steps, while Blender stays usable."""
+    """Another Blender writes it, while this one stays usable."""
     library = Path(blender.home) / "library"
     blender.run(f"bpy.ops.clickfield.save_asset_library(directory={str(library)!r})")
-    until(blender, lambda: any(library.glob("*.blend")))
+    until(blender, (library / "sample.blend").is_file)
     catalogues = (library / "blender_assets.cats.txt").read_text(encoding="utf-8")
     assert "Furniture/Chair" in catalogues and "Decor/Plant" in catalogues
 
