@@ -12,7 +12,7 @@ from bl_ext.dev.clickfield.blender_addon.scene import claims, linked, objects, p
 from mathutils import Matrix, Vector
 
 sys.path.append(str(Path(__file__).parent))
-from separated_room import BOX, BOX_FACES, CAPTURE, build, in_scan, room
+from separated_room import BOX, BOX_FACES, CAPTURE, REPORT, build, in_scan, room
 
 ops = bpy.ops.clickfield
 WORLD = Matrix.Translation((0, 0, 7)) @ Matrix.Rotation(0.5, 4, "X")  # of the capture, into the scene
@@ -167,6 +167,7 @@ def similar(items):
     group = {"members": [1, 0]}
     group["transforms"] = [upkeep.numbers_of(places[1]), upkeep.numbers_of(places[0] @ turn)]
     group |= {"rmse": [0.0, 0.0042], "inliers": [1, 0.9], "violation": [0, 0.01]}
+    group["report"] = REPORT | {"volume": 0.09, "observed": 1.0, "notes": []}
     made = {"g0.positions": BOX, "g0.faces": BOX_FACES, "g0.observed": np.full(8, 255, np.uint8)}
     made["g0.colors"] = np.tile(np.uint8([10, 200, 30]), (8, 1))
     return {"groups": [group], "unsure": [], "notes": []}, made, arrays
@@ -198,11 +199,13 @@ def test_similar_objects_become_linked_copies_and_their_own_again(scene, union):
     places = np.array([stands @ vertex.co for vertex in hull.data.vertices])
     np.testing.assert_allclose(places, in_scan(1), atol=1e-4)
     assert first["scan_match_error"] == pytest.approx(0.0042)
+    assert [item["scan_volume"] for item in items] == [0.09 if union else 0.08] * 2
     assert linked.report_lines(scene, CAPTURE) == ["Chair.001, Chair: linked, at most 4.2 mm apart"]
     select("Chair", "Chair.001")
     assert ops.restore_own_mesh() == {"FINISHED"}
     bpy.context.view_layer.update()
     assert [item.data.name for item in items] == own and linked.OWN_MESH not in first
+    assert [item["scan_volume"] for item in items] == [0.08, 0.08]
     points = np.array([first.matrix_world @ Vector(point) for point in BOX])
     np.testing.assert_allclose(points, in_scan(1), atol=1e-4)
     assert len(bpy.data.meshes) == 1 + 3 + 3
