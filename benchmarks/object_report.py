@@ -62,6 +62,7 @@ _LINES = (
         (_of("completeness_seen"), _of("completeness_unseen")),
         _number(1),
     ),
+    ("chamfer distance, half of the sum of both ways, mm", (_of("chamfer"),), _number(1)),
     ("border to the neighbours, mm", (_of("border"),), _number(1)),
     (
         "volume error of compact things / of frames and containers",

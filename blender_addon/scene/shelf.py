@@ -22,6 +22,7 @@ import bpy
 
 WROTE = "clickfield_wrote"  # custom property of an asset's metadata: JSON of whose it is and what it was to say
 PARTS = "scan_parts"  # custom property of assets with levels of detail or hulls: those, by name
+CATALOGUES = "blender_assets.cats.txt"  # beside the library
 NO_CATALOGUE = "00000000-0000-0000-0000-000000000000"
 EMPTY = ("", NO_CATALOGUE)
 FIELDS = ("author", "license", "description", "copyright", "catalog_id")
@@ -164,9 +165,6 @@ def write(target: Path, blocks: set[bpy.types.Object], temporary: Path, catalogu
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-CATALOGUES = "blender_assets.cats.txt"
 
 
 def _replace(target: Path, text: str) -> None:

@@ -71,7 +71,7 @@ def test_a_room_is_measured_to_its_end(tmp_path):
     lines = object_report.table([asdict(row) for row in rows]).splitlines()
     assert lines[0] == "| | room |" and lines[2] == "| found, closed | 3 of 3, 3 |"
     worst = 100 * float(np.median([abs(row.volume_error) for row in rows]))
-    assert f"{worst:.0f} % / -" in lines[6]
+    assert f"{worst:.0f} % / -" in lines[7]
     whole = rows[0]  # the others are seen from one side, and partly
     assert abs(whole.volume_error) < 0.1 and abs(whole.thickness) < 12 and whole.psnr > 25
     assert whole.completeness_seen < 10 and whole.completeness_unseen > whole.completeness_seen
